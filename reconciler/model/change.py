@@ -1,0 +1,138 @@
+"""A change on its way to Git: what is proposed, what the gates say, and what is committed.
+
+Proposals are field by field: a set of :class:`ValueEdit` on files. That one shape serves arbitration (one winner per
+field), rendering, the table in a commit's message, `plan`, refusals and rollback by value.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from reconciler.model.base import Model
+from reconciler.model.machine_file import FileForm
+from reconciler.model.window import Window
+from reconciler.model.workload import ObjectRef
+
+EditForm = FileForm | Literal["source", "config"]
+"""``source``: a scalar in a person's manifest (write: inPlace). ``config``: a scalar in trimtab's own config files (policies/*.yaml)."""
+
+ProposalKind = Literal[
+    "hpa", "nodepool", "requests", "quota", "turndown", "turnup", "stale", "handover", "policy", "rollback"
+]
+
+
+class ValueEdit(Model):
+    """One value of one file. ``old`` None = the field is not there yet; ``new`` None = the field goes away.
+
+    For machine-owned forms ``field`` is as in :class:`~reconciler.model.machine_file.MachineFile`; for ``source`` and
+    ``config`` it is a path of keys joined by ``/``, list items by name (``spec/template/spec/containers/server/…``).
+    """
+
+    path: str
+    form: EditForm
+    target: ObjectRef
+    field: str
+    old: str | None
+    new: str | None
+
+
+class Subject(Model):
+    """On whose behalf: exactly one policy or one action (DESIGN §4, trailers)."""
+
+    kind: Literal["policy", "action", "trimtab"]
+    id: str
+    name: str
+    run: str = ""
+
+
+class Proposal(Model):
+    """A decision before it has an id. One workload, quota, node pool or namespace each.
+
+    ``takes_capacity`` is true when the cluster has less afterwards. ``ignores_windows``: turning up, dropping stale patches.
+    ``blocked``: set when it can never be committed as things are (a conflict); the reason for a person.
+    """
+
+    kind: ProposalKind
+    subject: Subject
+    cluster: str
+    root: str
+    namespace: str
+    workload: str = ""
+    edits: tuple[ValueEdit, ...]
+    reason: str
+    saving_monthly: Decimal | None = None
+    takes_capacity: bool = False
+    ignores_windows: bool = False
+    ignores_budget: bool = False
+    approval_required: bool = False
+    blocked: str = ""
+    reverts: str = ""
+    policy_snapshot: dict[str, object] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same values on behalf of the same subject: how a decision is found again after a crash."""
+        parts = [self.kind, self.subject.kind, self.subject.id, self.reverts]
+        parts += [f"{e.path}\0{e.field}\0{e.new}" for e in sorted(self.edits, key=lambda e: (e.path, e.field))]
+        return hashlib.sha256("\1".join(parts).encode()).hexdigest()
+
+
+class Verdict(Model):
+    """What the gates say. ``until`` None while held = until a person acts, or never on its own."""
+
+    allowed: bool
+    reason: str = ""
+    until: datetime | None = None
+    window: Window | None = None
+
+
+ChangeState = Literal[
+    "proposed", "held", "prOpen", "committed", "merged", "applied", "failed", "reverted", "dismissed", "superseded"
+]
+
+
+class Decision(Model):
+    """A proposal that has got its id (a ULID) and an instant."""
+
+    id: str
+    at: datetime
+    proposal: Proposal
+
+
+class Change(Model):
+    """Decisions that share one commit. ``files``: new bytes by path, None = the file goes away (filled by render)."""
+
+    id: str
+    group: str
+    decisions: tuple[Decision, ...]
+    state: ChangeState = "proposed"
+    verdict: Verdict = Verdict(allowed=True)
+    message: str = ""
+    files: Mapping[str, bytes | None] = {}
+    commit: str = ""
+
+    @property
+    def subject(self) -> Subject:
+        return self.decisions[0].proposal.subject
+
+    @property
+    def kind(self) -> ProposalKind:
+        return self.decisions[0].proposal.kind
+
+    @property
+    def cluster(self) -> str:
+        return self.decisions[0].proposal.cluster
+
+
+class Refusal(Model):
+    """A value that a rollback or a person's revert refused; not written again until it would differ by 20 %."""
+
+    subject: str
+    path: str
+    field: str
+    value: str | None
+    at: datetime
+    by: str
+    commit: str

@@ -1,0 +1,86 @@
+"""A scaling policy: the fields of the Scaling API's request body, whether made through the API or declared in Git."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from reconciler.model.base import Model
+from reconciler.model.window import Windows
+
+Runtime = Literal["kubernetes", "docker", "lxc"]
+Strategy = Literal["pods", "containers", "resources"]
+STRATEGY_OF: dict[Runtime, Strategy] = {"kubernetes": "pods", "docker": "containers", "lxc": "resources"}
+
+Percent = Annotated[float, Field(ge=1, le=100)]
+Cooldown = Annotated[int, Field(ge=0, le=1800)]
+
+
+class ScalingPolicySpec(Model):
+    """What a person asks for. Defaults and bounds: DESIGN §6."""
+
+    name: str
+    runtime: Runtime
+    target_ref: str
+    cluster: str | None = None
+    enabled: bool = True
+    dry_run: bool = True
+    min_replicas: Annotated[int, Field(ge=1, le=100000)] = 1
+    max_replicas: Annotated[int, Field(ge=1, le=100000)] = 10
+    step_size: Annotated[int, Field(ge=1, le=1000)] = 1
+    cooldown_scale_up_seconds: Cooldown = 30
+    cooldown_scale_down_seconds: Cooldown = 300
+    cpu_target_percent: Percent | None = None
+    memory_target_percent: Percent | None = None
+    node_pressure_target_percent: Percent | None = None
+    max_replicas_per_host: Annotated[int, Field(ge=1)] | None = None
+    min_memory_mb: Annotated[int, Field(alias="minMemoryMB", ge=16)] | None = None
+    max_memory_mb: Annotated[int, Field(alias="maxMemoryMB", ge=16)] | None = None
+    approval_required: bool = False
+    hand_over: bool = False
+    lb_pool_ref: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ScalingPolicySpec":
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"minReplicas {self.min_replicas} is above maxReplicas {self.max_replicas}")
+        if self.cpu_target_percent is None and self.memory_target_percent is None:
+            raise ValueError("at least one of cpuTargetPercent and memoryTargetPercent is required")
+        first, slash, second = self.target_ref.partition("/")
+        if not (first and slash and second) or "/" in second:
+            raise ValueError(f"targetRef {self.target_ref!r} is not {_TARGET_FORM[self.runtime]}")
+        return self
+
+    @property
+    def strategy(self) -> Strategy:
+        return STRATEGY_OF[self.runtime]
+
+    @property
+    def target_namespace(self) -> str:
+        """The namespace, host pool or node."""
+        return self.target_ref.partition("/")[0]
+
+    @property
+    def target_name(self) -> str:
+        """The workload, group or vmid."""
+        return self.target_ref.partition("/")[2]
+
+    @property
+    def live(self) -> bool:
+        return self.enabled and not self.dry_run
+
+
+_TARGET_FORM: dict[Runtime, str] = {
+    "kubernetes": "namespace/workload",
+    "docker": "host-pool/group",
+    "lxc": "node/vmid",
+}
+
+
+class ScalingPolicy(Model):
+    """A policy and where it lives. ``path`` is its file in the fleet repo, empty when made through the API."""
+
+    id: str
+    spec: ScalingPolicySpec
+    windows: Windows = Windows()
+    source: Literal["git", "api"] = "git"
+    path: str = ""
