@@ -22,11 +22,14 @@ class MachineFile(Model):
                   where role is ``containers`` or ``initContainers``.
     ``hpa``       target = the workload that is scaled; the HPA has its name and namespace. ``minReplicas``,
                   ``maxReplicas``; ``metrics/<cpu|memory>`` → ``70%`` (Utilization) or a quantity (AverageValue);
-                  ``behavior/<scaleUp|scaleDown>/<stabilizationWindowSeconds|pods|periodSeconds>``.
+                  ``behavior/<scaleUp|scaleDown>/<stabilizationWindowSeconds|pods|periodSeconds>``; ``policy`` → the
+                  policy's id (the annotation ``trimtab.dev/policy``: whose file this is once the policy is gone).
     ``quota``     target = the ResourceQuota. ``hard/<key>`` → canonical quantity.
     ``nodepool``  target = the NodePool. ``limits/<cpu|memory>`` → canonical quantity.
     ``turndown``  target = the Namespace (api_version v1, kind Namespace, name = the live namespace).
-                  ``<apiVersion>|<kind>|<namespace or empty>|<name>`` → ``replicas=0`` or ``suspend=true``.
+                  ``<apiVersion>|<kind>|<namespace or empty>|<name>`` → ``replicas=0`` or ``suspend=true``; ``action`` → the
+                  action's id while down. Its path is ``<overlay>/<namespace>/turndown/turndown.yaml``; without values
+                  it is not there, and ``kustomization.yaml`` beside it says ``patches: []`` (the namespace is up).
     ``replicas``  target = the workload. ``replicas`` → ``null`` (handed over to the HPA).
     """
 
