@@ -1,0 +1,23 @@
+"""The fleet repo's own configuration at one commit, as read."""
+
+from reconciler.model.action import ActionConfig
+from reconciler.model.base import Model
+from reconciler.model.fleet import Fleet
+from reconciler.model.inventory import Problem
+from reconciler.model.policy import ScalingPolicy
+
+
+class FleetState(Model):
+    """trimtab.yaml, policies/ and actions/ at one commit.
+
+    ``policies_complete`` is false when a file of policies/ could not be read: then nothing may be concluded from a
+    policy's absence. ``actions_complete`` likewise.
+    """
+
+    commit: str
+    fleet: Fleet
+    policies: tuple[ScalingPolicy, ...] = ()
+    actions: tuple[ActionConfig, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    policies_complete: bool = True
+    actions_complete: bool = True
