@@ -1,0 +1,39 @@
+"""Settings: environment variables (``TRIMTAB_…``), over which the command line's options win (DESIGN §11)."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _default_state_dir() -> Path:
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "trimtab"
+
+
+class Settings(BaseSettings):
+    """Every setting, each with the environment variable ``TRIMTAB_<NAME>``."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIMTAB_", extra="ignore", frozen=True)
+
+    fleet: str = Field(default="", description="Fleet repo: a path or any Git URL; several are separated by commas.")
+    database_url: SecretStr = Field(
+        default=SecretStr(""), description="Database; default is an SQLite file under the state directory."
+    )
+    state_dir: Path = Field(default_factory=_default_state_dir, description="Clones, builds and the SQLite database.")
+    git_username: str = Field(default="", description="User name for a fleet repo behind http or https.")
+    git_password: SecretStr = Field(
+        default=SecretStr(""), description="Password or token for a fleet repo behind http or https."
+    )
+
+    @property
+    def fleets(self) -> tuple[str, ...]:
+        """The fleet repos, in the order given."""
+        return tuple(part.strip() for part in self.fleet.split(",") if part.strip())
+
+    @property
+    def database(self) -> str:
+        """The database URL that is in force."""
+        given = self.database_url.get_secret_value()
+        return given or f"sqlite:///{self.state_dir / 'trimtab.sqlite3'}"
