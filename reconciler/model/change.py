@@ -19,8 +19,19 @@ EditForm = FileForm | Literal["source", "config"]
 """``source``: a scalar in a person's manifest (write: inPlace). ``config``: a scalar in trimtab's own config files (policies/*.yaml)."""
 
 ProposalKind = Literal[
-    "hpa", "nodepool", "requests", "quota", "turndown", "turnup", "stale", "handover", "policy", "rollback"
+    "hpa",
+    "nodepool",
+    "requests",
+    "quota",
+    "prepare",
+    "turndown",
+    "turnup",
+    "stale",
+    "handover",
+    "policy",
+    "rollback",
 ]
+"""``prepare``: the empty component of a namespace that is to be turned down; committed before it goes down for the first time."""
 
 
 class ValueEdit(Model):

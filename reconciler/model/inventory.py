@@ -79,6 +79,12 @@ class Inventory(Model):
     """One root: what people declare in it. Everything has the identity it has where the component runs, and in the cluster.
 
     ``namespaces``: labels by namespace name. ``wired``: the root lists the Trimtab component and can carry an overlay.
+
+    Two fields are about objects that kustomize takes for one another, as it also goes by the names from before
+    namePrefix, nameSuffix and namespace; their keys are :attr:`~reconciler.model.workload.ObjectRef.key`.
+    ``twins``: an object whose patch ``target`` would hit another one too → the ``annotationSelector`` that tells it
+    apart ("" when nothing does: it cannot be patched). ``strays``: a workload → the name of the other workload at which
+    kustomize would point an HPA that names it.
     """
 
     cluster: str
@@ -91,6 +97,8 @@ class Inventory(Model):
     limit_ranges: tuple[LimitRangeItem, ...] = ()
     namespaces: dict[str, dict[str, str]] = {}
     problems: tuple[Problem, ...] = ()
+    twins: dict[str, str] = {}
+    strays: dict[str, str] = {}
 
 
 class RootState(Model):

@@ -19,7 +19,7 @@ class Pushed(Model):
 class PodContainer(Pushed):
     name: str
     cpu_millicores: Annotated[float, Field(ge=0)] | None = None
-    memory_mb: Annotated[float, Field(alias="memoryMB", ge=0)] | None = None
+    memory_mb: Annotated[float | None, Field(alias="memoryMB", ge=0)] = None
     cpu_request_millicores: float | None = None
     cpu_limit_millicores: float | None = None
     memory_request_mb: Annotated[float | None, Field(alias="memoryRequestMB")] = None

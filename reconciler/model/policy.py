@@ -33,8 +33,8 @@ class ScalingPolicySpec(Model):
     memory_target_percent: Percent | None = None
     node_pressure_target_percent: Percent | None = None
     max_replicas_per_host: Annotated[int, Field(ge=1)] | None = None
-    min_memory_mb: Annotated[int, Field(alias="minMemoryMB", ge=16)] | None = None
-    max_memory_mb: Annotated[int, Field(alias="maxMemoryMB", ge=16)] | None = None
+    min_memory_mb: Annotated[int | None, Field(alias="minMemoryMB", ge=16)] = None
+    max_memory_mb: Annotated[int | None, Field(alias="maxMemoryMB", ge=16)] = None
     approval_required: bool = False
     hand_over: bool = False
     lb_pool_ref: str | None = None

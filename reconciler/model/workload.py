@@ -56,6 +56,11 @@ class ObjectRef(Model):
     def version(self) -> str:
         return self.api_version.rpartition("/")[2]
 
+    @property
+    def key(self) -> str:
+        """``apps/v1|Deployment|shop|web``: one text for an identity; the namespace is empty where there is none."""
+        return f"{self.api_version}|{self.kind}|{self.namespace or ''}|{self.name}"
+
 
 class Source(Model):
     """Where an object is written. ``line`` counts from 1; ``document`` from 0 within the file."""
@@ -81,11 +86,17 @@ class Resources(Model):
 
 
 class Container(Model):
-    """``role``: ``init`` runs before the others and ends; ``sidecar`` is a native one (init with restartPolicy Always)."""
+    """``role``: ``init`` runs before the others and ends; ``sidecar`` is a native one (init with restartPolicy Always).
+
+    A request in ``resources`` that the manifest leaves out beside a limit is the limit, as the API server fills it in.
+    ``written``: which of ``resources``, ``resources/requests``, ``resources/limits`` stand in the manifest as mappings
+    (JSON 6902 can add only to what is there).
+    """
 
     name: str
     role: Literal["main", "init", "sidecar"] = "main"
     resources: Resources = Resources()
+    written: tuple[str, ...] = ()
 
 
 class Workload(Model):
