@@ -1,0 +1,377 @@
+"""Change scalars of a YAML file by splicing its text: every byte outside the changed values stays as it is.
+
+PyYAML's C composer says where each value stands; the text between the marks is replaced, and the result is read again:
+unless exactly the asked values differ, the edit is refused. A key is a path of mapping keys; where a value is a list of
+mappings, the next element of the path names the item by its ``name``.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from yaml.nodes import MappingNode, Node, ScalarNode
+
+from reconciler.errors import InputError, Where
+from reconciler.manifests.yaml_reader import Document, load_all
+from reconciler.manifests.yaml_scalars import Written, json_key, plain_key, plain_value, write_plain, write_quoted
+from reconciler.manifests.yaml_source import Key, Source, Step, entry
+from reconciler.model.quantity import parse_quantity
+
+DEFAULT_INDENT: Final = 2
+QUANTITY_PARENTS: Final = (("requests",), ("limits",), ("hard",))
+"""Under these keys Kubernetes reads ``1`` and ``"1"`` alike, so a quantity needs no quotes."""
+TEXT_PARENTS: Final = ("annotations", "labels")
+"""Under these keys Kubernetes takes text only, so a number must be quoted."""
+
+_IN_LINE: Final = -(10**6)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A scalar as written, quotes taken off, and where its text starts (line and column from 1)."""
+
+    value: str
+    line: int
+    column: int
+
+
+@dataclass(slots=True)
+class _Cut:
+    """Put ``text`` in place of ``start:end``. Of two at one offset the lower ``order`` goes first."""
+
+    start: int
+    end: int
+    text: str
+    order: int = _IN_LINE
+
+
+_Tree = dict[str, Any]
+"""Missing keys: a mapping per mapping, and at the leaves the text of the new scalar."""
+
+
+@dataclass(slots=True)
+class _Missing:
+    """Keys to add under one place that exists: ``steps`` lead to it, the last one is a mapping or a null."""
+
+    steps: list[Step]
+    tree: _Tree = field(default_factory=dict)
+
+
+def find_scalar(text: bytes, document: int, key: Key, *, path: str) -> Found | None:
+    """The scalar at ``key``, also where an alias or a merge key leads to it; None when there is none.
+
+    :raises InputError: when the text cannot be read, or has no such document.
+    """
+    load_all(text, path=path)
+    source = Source(text, document, path)
+    node = source.find(key)
+    if node is None:
+        return None
+    start = source.value_start(node)
+    before = source.text[node.start_mark.index : start]
+    if "\n" in before or "\r" in before:
+        return Found(node.value, node.start_mark.line + 1, node.start_mark.column + 1)
+    return Found(node.value, node.start_mark.line + 1, node.start_mark.column + 1 + len(before))
+
+
+def set_scalars(text: bytes, document: int, sets: Mapping[Key, str], *, path: str) -> bytes:
+    """Change, or add, the scalars at these keys; missing mappings are added in the style of their siblings.
+
+    A quoted scalar keeps its quotes. A plain one stays plain where YAML reads the new text as the same type (or both
+    are quantities under ``requests``, ``limits`` or ``hard``); else the new text is quoted, so that ``on`` stays text.
+
+    :raises InputError: when the text cannot be read, a list has no item of that name, the value is shared through an
+        anchor, an alias or a merge key, is a block scalar or no scalar, or when anything else would change as well.
+    """
+    before = load_all(text, path=path)
+    source = Source(text, document, path)
+    cuts: list[_Cut] = []
+    missing: dict[int, _Missing] = {}
+    expected = before
+    for key, new in sets.items():
+        steps, rest = source.follow(key)
+        source.refuse_shared(steps, key)
+        if rest:
+            leaf = _new_leaf(new, key)
+            place = missing.setdefault(id(steps[-1].node), _Missing(steps))
+            _plant(place.tree, rest, leaf, source.where(steps[-1].node, key))
+        else:
+            leaf = _replace(source, steps, key, new, cuts)
+        expected = _with(expected, document, key, leaf.value)
+    for place in missing.values():
+        cuts += _add(source, place)
+    return _spliced(source, cuts, expected)
+
+
+def remove_keys(text: bytes, document: int, keys: Iterable[Key], *, path: str) -> bytes:
+    """Take these keys and their values away; a mapping that becomes empty stays as ``{}``; a key that is not there is none.
+
+    :raises InputError: as :func:`set_scalars`.
+    """
+    for key in keys:
+        before = load_all(text, path=path)
+        source = Source(text, document, path)
+        steps, rest = source.follow(key[:-1])
+        parent = steps[-1].node
+        pair = entry(parent, key[-1]) if not rest and isinstance(parent, MappingNode) else None
+        if pair is None:
+            if not rest:
+                source.follow(key)  # says so where the key comes from a merge key, or the parent is no mapping
+            continue
+        source.refuse_shared(steps, key)
+        cuts = _removal(source, steps, *pair)
+        text = _spliced(source, cuts, _without(before, document, key))
+    return text
+
+
+# --- how a scalar is written ----------------------------------------------------------------------------------------
+
+
+def _new_leaf(new: str, key: Key) -> Written:
+    plain = write_plain(new)
+    if plain and (isinstance(plain.value, str) or not set(key) & set(TEXT_PARENTS)):
+        return plain
+    return write_quoted(new)
+
+
+def _changed_leaf(old: ScalarNode, new: str, key: Key, *, in_json: bool) -> Written:
+    if old.style in ("'", '"'):
+        return write_quoted(new, old.style)
+    plain = write_plain(new)
+    if plain is None:
+        return write_quoted(new)
+    was_text = isinstance(plain_value(old.value), str)
+    if isinstance(plain.value, str):
+        return write_quoted(new) if in_json and not was_text else plain
+    if set(key) & set(TEXT_PARENTS):
+        return write_quoted(new)
+    if was_text:
+        quantities = key[-2:-1] in QUANTITY_PARENTS and _is_quantity(old.value) and _is_quantity(new)
+        return plain if quantities else write_quoted(new)
+    return plain
+
+
+def _is_quantity(text: str) -> bool:
+    try:
+        parse_quantity(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _key_token(key: str, *, quote: bool) -> str:
+    plain = write_plain(key)
+    return key if plain and not quote and plain_key(key) == key else write_quoted(key).text
+
+
+# --- replacing and adding -------------------------------------------------------------------------------------------
+
+
+def _replace(source: Source, steps: list[Step], key: Key, new: str, cuts: list[_Cut]) -> Written:
+    node, key_node = steps[-1].node, steps[-1].key
+    if not isinstance(node, ScalarNode) or key_node is None:
+        raise InputError("there is a mapping or a list where one value is expected", where=source.where(node, key))
+    if node.style in ("|", ">"):
+        raise InputError(
+            "the value is a block scalar", where=source.where(node, key), hint="write it on one line, then run again"
+        )
+    parent = steps[-2].node
+    in_json = key_node.style == '"' and isinstance(parent, MappingNode) and bool(parent.flow_style)
+    leaf = _changed_leaf(node, new, key, in_json=in_json)
+    if node.tag:
+        leaf = Written(leaf.text, new if node.tag.endswith(":str") else plain_value(new))
+    if source.is_empty(node):
+        offset, colon = source.after_colon(key_node)
+        cuts.append(_Cut(offset, offset, f" {leaf.text}" if colon else f": {leaf.text}"))
+    else:
+        cuts.append(_Cut(source.value_start(node), node.end_mark.index, leaf.text))
+    return leaf
+
+
+def _plant(tree: _Tree, rest: Key, leaf: Written, where: Where) -> None:
+    for name in rest[:-1]:
+        tree = tree.setdefault(name, {})
+        if not isinstance(tree, dict):
+            raise InputError(f"{name} cannot be a value and a mapping at once", where=where)
+    if isinstance(tree.get(rest[-1]), dict):
+        raise InputError(f"{rest[-1]} cannot be a value and a mapping at once", where=where)
+    tree[rest[-1]] = leaf
+
+
+def _add(source: Source, place: _Missing) -> list[_Cut]:
+    steps, tree = place.steps, place.tree
+    node, key_node = steps[-1].node, steps[-1].key
+    if isinstance(node, MappingNode):
+        return [_add_in_flow(source, node, tree) if node.flow_style else _add_lines(source, steps, node, tree)]
+    in_flow = any(isinstance(step.node, MappingNode) and step.node.flow_style for step in steps)
+    if key_node is None:
+        raise InputError("the document is empty", where=source.where(node, tuple(tree)))
+    if not source.is_empty(node):
+        return [_Cut(source.value_start(node), node.end_mark.index, _flow(tree))]
+    offset, colon = source.after_colon(key_node)
+    if in_flow or not colon:
+        return [_Cut(offset, offset, (" " if colon else ": ") + _flow(tree))]
+    parent = steps[-2].node
+    assert isinstance(parent, MappingNode)
+    step = _indent(source, steps)
+    return [_lines(source, offset, _block(tree, source.column(parent) + step, step))]
+
+
+def _add_in_flow(source: Source, node: MappingNode, tree: _Tree) -> _Cut:
+    quote = bool(node.value) and node.value[-1][0].style == '"'
+    entries = _flow(tree, quote=quote)[1:-1]
+    if not node.value:
+        offset = source.value_start(node) + 1
+        return _Cut(offset, offset, entries)
+    offset = source.pair_end(*node.value[-1])
+    return _Cut(offset, offset, ", " + entries)
+
+
+def _add_lines(source: Source, steps: list[Step], node: MappingNode, tree: _Tree) -> _Cut:
+    step = _indent(source, steps)
+    nested = [value for _, value in node.value if isinstance(value, MappingNode) and value.value]
+    flow = bool(nested) and bool(nested[-1].flow_style)
+    return _lines(source, source.pair_end(*node.value[-1]), _block(tree, source.column(node), step, flow=flow))
+
+
+def _lines(source: Source, after: int, lines: list[str]) -> _Cut:
+    """New lines below the one that holds ``after``; the last line of a file may lack its line break and then still does."""
+    offset = source.next_line(after)
+    indent = len(lines[0]) - len(lines[0].lstrip(" "))
+    text = source.newline.join(lines)
+    ended = offset == 0 or source.text[offset - 1] in "\r\n"
+    return _Cut(offset, offset, text + source.newline if ended else source.newline + text, order=-indent)
+
+
+def _block(tree: _Tree, column: int, step: int, *, flow: bool = False) -> list[str]:
+    lines = []
+    for key, value in tree.items():
+        head = " " * column + _key_token(key, quote=False) + ":"
+        if isinstance(value, Written):
+            lines.append(f"{head} {value.text}")
+        elif flow:
+            lines.append(f"{head} {_flow(value)}")
+        else:
+            lines += [head, *_block(value, column + step, step)]
+    return lines
+
+
+def _flow(tree: _Tree, *, quote: bool = False) -> str:
+    """``quote``: as JSON would have it, since the mapping's own keys are quoted."""
+    entries = []
+    for key, value in tree.items():
+        if isinstance(value, Written):
+            text = write_quoted(value.value).text if quote and isinstance(value.value, str) else value.text
+        else:
+            text = _flow(value, quote=quote)
+        entries.append(f"{_key_token(key, quote=quote)}: {text}")
+    return "{" + ", ".join(entries) + "}"
+
+
+def _indent(source: Source, steps: list[Step]) -> int:
+    """By how many columns a mapping is indented within its parent, as nearby ones are."""
+    blocks = [step.node for step in steps if isinstance(step.node, MappingNode) and not step.node.flow_style]
+    for parent in reversed(blocks):
+        for key_node, value in reversed(parent.value):
+            if isinstance(value, MappingNode) and value.value and not value.flow_style:
+                difference = source.column(value) - source.column(parent)
+                if difference > 0 and value.start_mark.index > key_node.end_mark.index:
+                    return difference
+    return DEFAULT_INDENT
+
+
+# --- removing -------------------------------------------------------------------------------------------------------
+
+
+def _removal(source: Source, steps: list[Step], key_node: ScalarNode, value: Node) -> list[_Cut]:
+    parent: Any = steps[-1].node
+    start, end = int(key_node.start_mark.index), source.pair_end(key_node, value)
+    position = next(i for i, (other, _) in enumerate(parent.value) if other is key_node)
+    only = len(parent.value) == 1
+    following = parent.value[position + 1][0].start_mark.index if position + 1 < len(parent.value) else None
+    if parent.flow_style:
+        if only:
+            brace = parent.end_mark.index - 1
+            last = brace if source.text[end:brace].strip() else end
+            return [_Cut(source.value_start(parent) + 1, last, "")]
+        if following is not None:
+            return [_Cut(start, following, "")]
+        return [_Cut(source.pair_end(*parent.value[position - 1]), end, "")]
+    line = source.line_start(start)
+    if source.text[line:start].strip():  # behind a dash
+        joined = following is not None and not source.text[end:following].strip()
+        return [_Cut(start, following if joined and following is not None else end, "{}" if only else "")]
+    owner = steps[-1].key
+    if only and owner is None:
+        return [_Cut(start, end, "{}")]
+    cuts = [_whole_lines(source, line, end)]
+    if only and owner is not None:
+        offset, _ = source.after_colon(owner)
+        cuts.append(_Cut(offset, offset, " {}"))
+    return cuts
+
+
+def _whole_lines(source: Source, start: int, last: int) -> _Cut:
+    end = source.next_line(last)
+    if end == len(source.text) and source.text[end - 1] not in "\r\n":
+        before = source.text[:start]
+        start -= len(before) - len(before.removesuffix("\n").removesuffix("\r"))
+    return _Cut(start, end, "", order=0)
+
+
+# --- the result, and what it must be ---------------------------------------------------------------------------------
+
+
+def _spliced(source: Source, cuts: list[_Cut], expected: list[Document]) -> bytes:
+    parts, position = [source.bom], 0
+    for cut in sorted(cuts, key=lambda cut: (cut.start, cut.order)):
+        if cut.start < position:
+            raise _not_alone(source)
+        parts += [source.text[position : cut.start], cut.text]
+        position = cut.end
+    result = "".join([*parts, source.text[position:]]).encode()
+    try:
+        after = load_all(result, path=source.path)
+    except InputError:
+        raise _not_alone(source) from None
+    if [(d.index, d.value) for d in after] != [(d.index, d.value) for d in expected]:
+        raise _not_alone(source)
+    return result
+
+
+def _not_alone(source: Source) -> InputError:
+    return InputError(
+        "the edit would change more than the value it is for",
+        where=Where(source.path),
+        hint="write the mapping in plain block style, without aliases, explicit keys (?) or comments inside of flow mappings",
+    )
+
+
+def _with(documents: list[Document], document: int, key: Key, leaf: Any) -> list[Document]:
+    return [Document(d.index, d.line, _put(d.value, key, leaf)) if d.index == document else d for d in documents]
+
+
+def _put(value: Any, key: Key, leaf: Any) -> Any:
+    """A copy of ``value`` with ``leaf`` at ``key``; what is not on the way is shared."""
+    if not key:
+        return leaf
+    if isinstance(value, list):
+        return [_put(item, key[1:], leaf) if _is_named(item, key[0]) else item for item in value]
+    mapping = value or {}
+    return {**mapping, key[0]: _put(mapping.get(key[0]), key[1:], leaf)}
+
+
+def _without(documents: list[Document], document: int, key: Key) -> list[Document]:
+    return [Document(d.index, d.line, _drop(d.value, key)) if d.index == document else d for d in documents]
+
+
+def _drop(value: Any, key: Key) -> Any:
+    if isinstance(value, list):
+        return [_drop(item, key[1:]) if _is_named(item, key[0]) else item for item in value]
+    if len(key) == 1:
+        return {name: part for name, part in value.items() if name != key[0]}
+    return {**value, key[0]: _drop(value[key[0]], key[1:])}
+
+
+def _is_named(item: Any, name: str) -> bool:
+    return isinstance(item, dict) and json_key(item.get("name")) == name
