@@ -1,0 +1,1 @@
+"""Alembic's script location; run by :mod:`reconciler.store.database` when a database is opened."""

@@ -1,0 +1,234 @@
+"""Every table, as SQLAlchemy Core sees it. A change here needs a revision in ``migrations/versions`` (a test compares).
+
+Instants are integers: unix seconds (``…_second``), milliseconds (``…_ms``) or microseconds (``at``) in UTC, so that both databases
+order and compare them alike.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+
+RowId = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only where the key is INTEGER."""
+
+usage_clusters = Table(
+    "usage_clusters",
+    metadata,
+    Column("cluster", Text, primary_key=True),
+    Column("newest_second", BigInteger, nullable=False),
+    Column("compacted_day", Integer, nullable=False),
+)
+"""The newest sample of each cluster, and the first day whose hours are still kept."""
+
+usage_series = Table(
+    "usage_series",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("cluster", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("container", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    UniqueConstraint("cluster", "namespace", "kind", "name", "container", "resource", name="uq_usage_series"),
+)
+
+usage_days = Table(
+    "usage_days",
+    metadata,
+    Column("key", RowId, primary_key=True, autoincrement=False),
+    Column("sketch", LargeBinary, nullable=False),
+    Column("seen", LargeBinary, nullable=False),
+)
+"""One row a series and UTC day; key = series id << 16 | days since 1970 (the blobs: ``usage_rows``)."""
+
+usage_hours = Table(
+    "usage_hours",
+    metadata,
+    Column("key", RowId, primary_key=True, autoincrement=False),
+    Column("stats", LargeBinary, nullable=False),
+    Column("sketches", LargeBinary, nullable=False),
+)
+"""The hours of the recent days, beside their row in usage_days; same key."""
+
+push_sources = Table(
+    "push_sources",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("cluster", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    UniqueConstraint("cluster", "agent", name="uq_push_sources"),
+)
+
+pushes = Table(
+    "pushes",
+    metadata,
+    Column("source", BigInteger, ForeignKey("push_sources.id"), primary_key=True, autoincrement=False),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+"""What makes a push idempotent."""
+
+observed = Table(
+    "observed",
+    metadata,
+    Column("cluster", Text, primary_key=True),
+    Column("list", Text, primary_key=True),
+    Column("agent", Text, primary_key=True),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("complete", Boolean, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+"""The newest state of each list of a cluster: zlib of JSON."""
+
+pod_counters = Table(
+    "pod_counters",
+    metadata,
+    Column("cluster", Text, primary_key=True),
+    Column("pod", Text, primary_key=True),
+    Column("container", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("restarts", BigInteger, nullable=False),
+    Column("oom_kills", BigInteger, nullable=False),
+)
+"""The counters of each pod's container as last pushed; no row = zeros."""
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("cluster", Text, primary_key=True),
+    Column("namespace", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("container", Text, primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("oom_kills", BigInteger, nullable=False),
+    Column("restarts", BigInteger, nullable=False),
+    Column("peak_bytes", BigInteger, nullable=False),
+)
+"""OOM kills and restarts of a workload's container on one UTC day (days since 1970)."""
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("fleet", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("commit", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("landed_at", BigInteger),
+    Column("body", Text, nullable=False),
+    Index("ix_changes_fleet_state", "fleet", "state"),
+    Index("ix_changes_commit", "commit"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("change_id", Text, ForeignKey("changes.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("ix_decisions_change", "change_id", "position"),
+)
+
+open_decisions = Table(
+    "open_decisions",
+    metadata,
+    Column("fleet", Text, primary_key=True),
+    Column("fingerprint", Text, primary_key=True),
+    Column("decision_id", Text, nullable=False),
+    Index("ix_open_decisions_id", "decision_id"),
+    sqlite_with_rowid=False,
+)
+"""The one id of a decision from its first proposal until its change is closed."""
+
+decision_log = Table(
+    "decision_log",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("ts", BigInteger, nullable=False),
+    Column("fleet", Text, nullable=False),
+    Column("policy_id", Text, nullable=False),
+    Column("change_id", Text, nullable=False),
+    Column("decision_id", Text, nullable=False),
+    Column("runtime", Text, nullable=False),
+    Column("trigger_metric", Text),
+    Column("trigger_value", Float),
+    Column("threshold", Float),
+    Column("direction", Text, nullable=False),
+    Column("from_replicas", Integer),
+    Column("to_replicas", Integer),
+    Column("action", Text, nullable=False),
+    Column("dry_run", Boolean, nullable=False),
+    Column("rendered_manifest", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Index("ix_decision_log_policy", "fleet", "policy_id", "id"),
+    Index(
+        "uq_decision_log_decision",
+        "decision_id",
+        "action",
+        unique=True,
+        sqlite_where=text("decision_id <> ''"),
+        postgresql_where=text("decision_id <> ''"),
+    ),
+    sqlite_autoincrement=True,
+)
+"""Append-only: triggers refuse UPDATE and DELETE."""
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("fleet", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("commit", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    UniqueConstraint("fleet", "subject", "path", "field", "commit", name="uq_refusals"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+)
+
+cache = Table(
+    "cache",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Index("ix_cache_used", "used", "key", "size"),
+)
+
+marks = Table(
+    "marks",
+    metadata,
+    Column("fleet", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
