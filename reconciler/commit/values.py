@@ -1,0 +1,124 @@
+"""A file as a flat map of values: the shape in which a rollback compares before, after and now."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import yaml
+
+from reconciler.manifests import machine_files, yaml_reader
+from reconciler.model.change import EditForm
+from reconciler.model.quantity import parse_quantity
+from reconciler.model.workload import ObjectRef
+
+_CONFIG = ("policies/", "actions/", "trimtab.yaml")
+
+
+class ValueAt(NamedTuple):
+    """Where a value stands within a file: as ``form``, ``target`` and ``field`` of a ValueEdit."""
+
+    form: EditForm
+    target: ObjectRef
+    field: str
+
+
+Values = Mapping[ValueAt, str]
+
+
+def is_machine_path(path: str) -> bool:
+    """Whether only Trimtab writes there: below a component's folder ``trimtab/``."""
+    return "/trimtab/" in f"/{path}"
+
+
+def is_generated(path: str) -> bool:
+    """Whether the file is a component's list of files, which is made anew from what is there."""
+    return is_machine_path(path) and path.rpartition("/")[2] == "kustomization.yaml"
+
+
+def is_yaml(path: str) -> bool:
+    return path.endswith((".yaml", ".yml"))
+
+
+def values_of(text: bytes | None, path: str, *, machine: bool | None = None) -> dict[ValueAt, str]:
+    """The values of a YAML file, as text as they stand there; none when ``text`` is None.
+
+    A machine-owned file has the fields of its form. In any other each scalar has its path of keys, joined by ``/``
+    (``~1`` within a key, as in RFC 6901), items of a list of mappings by their ``name``, others by number.
+    ``machine`` None = told by the path.
+
+    :raises InputError: when it cannot be read.
+    """
+    if text is None:
+        return {}
+    if machine if machine is not None else is_machine_path(path):
+        file = machine_files.parse(text, path=path)
+        return {ValueAt(file.form, file.target, field): value for field, value in file.values.items()}
+    form: EditForm = "config" if path.startswith(_CONFIG) else "source"
+    return _scalars(text, path, form)
+
+
+def same_value(one: str | None, other: str | None) -> bool:
+    """Whether two values say the same: letter by letter, or as quantities (people write ``1000m`` for ``1``)."""
+    if one == other or one is None or other is None:
+        return one == other
+    try:
+        return parse_quantity(one) == parse_quantity(other)
+    except ValueError:
+        return False
+
+
+def _scalars(text: bytes, path: str, form: EditForm) -> dict[ValueAt, str]:
+    yaml_reader.load_all(text, path=path)  # refuses what composing could not bear: nesting, aliases, size
+    values: dict[ValueAt, str] = {}
+    seen: Counter[ObjectRef] = Counter()
+    for node in yaml.compose_all(text, Loader=yaml.CSafeLoader):
+        if node is None:
+            continue
+        target = _target(node)
+        seen[target] += 1
+        if seen[target] > 1:
+            target = target.model_copy(update={"name": f"{target.name}#{seen[target]}"})
+        for keys, value in _walk(node, ()):
+            values[ValueAt(form, target, "/".join(keys))] = value
+    return values
+
+
+def _target(node: yaml.Node) -> ObjectRef:
+    top = _mapping(node)
+    metadata = _mapping(top.get("metadata"))
+    namespace = metadata.get("namespace")
+    return ObjectRef(
+        api_version=_text(top.get("apiVersion")),
+        kind=_text(top.get("kind")),
+        name=_text(metadata.get("name")),
+        namespace=_text(namespace) if namespace else None,
+    )
+
+
+def _mapping(node: yaml.Node | None) -> dict[str, yaml.Node]:
+    return {_text(key): value for key, value in node.value} if isinstance(node, yaml.MappingNode) else {}
+
+
+def _text(node: yaml.Node | None) -> str:
+    return str(node.value) if isinstance(node, yaml.ScalarNode) else ""
+
+
+def _walk(node: yaml.Node, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(node, yaml.ScalarNode):
+        yield keys, str(node.value)
+    elif not node.value:
+        yield keys, "{}" if isinstance(node, yaml.MappingNode) else "[]"
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _walk(value, (*keys, _text(key).replace("~", "~0").replace("/", "~1")))
+    else:
+        for name, item in zip(_names(node), node.value, strict=True):
+            yield from _walk(item, (*keys, name))
+
+
+def _names(node: yaml.Node) -> list[str]:
+    """Items of a list of mappings by ``name``, when all have one of their own; else by number."""
+    names = [_text(_mapping(item).get("name")) for item in node.value]
+    if all(names) and len(set(names)) == len(names):
+        return [name.replace("~", "~0").replace("/", "~1") for name in names]
+    return [str(number) for number in range(len(node.value))]
