@@ -1,0 +1,156 @@
+"""Overlay files, and fields of them, whose object is gone: dropped at the next pass, whatever the windows say (DESIGN §3).
+
+A patch whose workload a person deleted patches nothing (or breaks the build, without a ``target``); a patch of a renamed
+container adds a container without an image. What a person took out of a quota or a NodePool must not be put back by ours.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from reconciler.evaluate.overlay_edits import removal
+from reconciler.manifests.machine_files import path_for
+from reconciler.model.change import Proposal, Subject
+from reconciler.model.fleet import Root
+from reconciler.model.inventory import Inventory, NodePool, Quota, RootState
+from reconciler.model.machine_file import MachineFile
+from reconciler.model.workload import ObjectRef, Workload
+
+TRIMTAB = Subject(kind="trimtab", id="trimtab", name="trimtab")
+
+RefKey = tuple[str, str, str, str | None]
+"""(group, kind, name, namespace or None): a version bump is the same object."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Declared:
+    """What a root declares, by the identity that machine-owned files name."""
+
+    workloads: Mapping[RefKey, Workload]
+    quotas: Mapping[RefKey, Quota]
+    pools: Mapping[RefKey, NodePool]
+    overlay: str
+
+
+@dataclass(frozen=True)
+class _Stale:
+    """Fields of one file that must go, and why. ``live``: the namespace and name of the object as people know it."""
+
+    fields: tuple[str, ...] = ()
+    why: str = ""
+    live: tuple[str, str] = ("", "")
+
+
+def stale_proposals(root_state: RootState, root: Root) -> tuple[Proposal, ...]:
+    """One proposal for each machine-owned file of the root that is stale, as a whole or in part; sorted by path.
+
+    Nothing is concluded from an inventory with a problem that blocks the root: what is missing there may only be unread.
+    Turndown files are not looked at here: :mod:`reconciler.evaluate.turndown` drops what is gone.
+    """
+    inventory = root_state.inventory
+    if not root_state.overlay or any(problem.blocks_root for problem in inventory.problems):
+        return ()
+    declared = _declared(inventory, root)
+    proposals = []
+    for path, file in sorted(root_state.overlay.items()):
+        check = _CHECKS.get(file.form)
+        stale = check(path, file, declared) if check is not None else _Stale()
+        if stale.fields:
+            proposals.append(_proposal(inventory, path, file, stale))
+    return tuple(proposals)
+
+
+def _declared(inventory: Inventory, root: Root) -> _Declared:
+    return _Declared(
+        {_key(workload.ref): workload for workload in inventory.workloads},
+        {_key(quota.ref): quota for quota in inventory.quotas},
+        {_key(pool.ref): pool for pool in inventory.node_pools},
+        root.overlay_path,
+    )
+
+
+def _workload_file(path: str, file: MachineFile, declared: _Declared) -> _Stale:
+    """A file about a workload that is gone, or that lives in another namespace than the file's place says."""
+    workload = declared.workloads.get(_key(file.target))
+    if workload is None:
+        return _whole(file, f"{file.target.kind} {file.target.name} is no longer declared")
+    live = workload.key.namespace, workload.key.name
+    if path_for(declared.overlay, file.form, file.target, live[0]) != path:
+        return _whole(file, f"{file.target.kind} {file.target.name} is now in namespace {live[0]}", live)
+    return _Stale(live=live)
+
+
+def _requests(path: str, file: MachineFile, declared: _Declared) -> _Stale:
+    found = _workload_file(path, file, declared)
+    workload = declared.workloads.get(_key(file.target))
+    if found.fields or workload is None:
+        return found
+    present = {("containers" if c.role == "main" else "initContainers", c.name) for c in workload.containers}
+    fields = tuple(name for name in sorted(file.values) if tuple(name.split("/")[:2]) not in present)
+    gone = ", ".join(dict.fromkeys(name.split("/")[1] for name in fields))
+    return _Stale(
+        fields, f"container {gone} of {file.target.kind} {file.target.name} is no longer declared", found.live
+    )
+
+
+def _replicas(path: str, file: MachineFile, declared: _Declared) -> _Stale:
+    found = _workload_file(path, file, declared)
+    workload = declared.workloads.get(_key(file.target))
+    if found.fields or workload is None or workload.replicas is not None:
+        return found
+    return _whole(file, f"{file.target.kind} {file.target.name} no longer sets spec.replicas", found.live)
+
+
+def _quota(path: str, file: MachineFile, declared: _Declared) -> _Stale:
+    quota = declared.quotas.get(_key(file.target))
+    if quota is None:
+        return _whole(file, f"ResourceQuota {file.target.name} is no longer declared")
+    live = quota.namespace, quota.name
+    if path_for(declared.overlay, "quota", file.target, quota.namespace) != path:
+        return _whole(file, f"ResourceQuota {file.target.name} is now in namespace {quota.namespace}", live)
+    fields = tuple(name for name in sorted(file.values) if name.partition("/")[2] not in quota.hard)
+    return _Stale(fields, f"ResourceQuota {quota.name} no longer has {_last_parts(fields)}", live)
+
+
+def _node_pool(_path: str, file: MachineFile, declared: _Declared) -> _Stale:
+    pool = declared.pools.get(_key(file.target))
+    if pool is None:
+        return _whole(file, f"NodePool {file.target.name} is no longer declared")
+    limits = {"limits/cpu": pool.cpu_limit, "limits/memory": pool.memory_limit}
+    fields = tuple(name for name in sorted(file.values) if limits.get(name) is None)
+    return _Stale(fields, f"NodePool {pool.name} no longer limits {_last_parts(fields)}", ("", pool.name))
+
+
+_CHECKS: Mapping[str, Callable[[str, MachineFile, _Declared], _Stale]] = {
+    "hpa": _workload_file,
+    "requests": _requests,
+    "replicas": _replicas,
+    "quota": _quota,
+    "nodepool": _node_pool,
+}
+
+
+def _whole(file: MachineFile, why: str, live: tuple[str, str] | None = None) -> _Stale:
+    return _Stale(tuple(file.values), why, live or (file.target.namespace or "", file.target.name))
+
+
+def _proposal(inventory: Inventory, path: str, file: MachineFile, stale: _Stale) -> Proposal:
+    return Proposal(
+        kind="stale",
+        subject=TRIMTAB,
+        cluster=inventory.cluster,
+        root=inventory.root,
+        namespace=stale.live[0],
+        workload=stale.live[1],
+        edits=removal(path, file, stale.fields),
+        reason=f"{stale.why}: what Trimtab wrote for it is dropped",
+        ignores_windows=True,
+        ignores_budget=True,
+    )
+
+
+def _key(ref: ObjectRef) -> RefKey:
+    return ref.group, ref.kind, ref.name, ref.namespace
+
+
+def _last_parts(fields: tuple[str, ...]) -> str:
+    return ", ".join(name.partition("/")[2] for name in fields)
