@@ -1,0 +1,101 @@
+"""Templates by name: the project's own, each of which a fleet repo may override in its ``templates/``."""
+
+from collections.abc import Mapping
+
+from jinja2 import Template
+from jinja2.exceptions import TemplateSyntaxError, UndefinedError
+
+from reconciler.errors import InputError, Where
+from reconciler.render.sandbox import BUDGET, Budget, Sandbox
+
+MAX_SOURCE = 16 * 1024
+MAX_OUTPUT = 1 << 20
+"""Bytes that one rendered file or message may have."""
+
+FOLDER = "templates"
+
+
+class Templates:
+    """Compiled templates. ``builtin`` and ``overrides`` map a file name (``hpa.yaml.j2``) to its text.
+
+    Rendering the same variables twice gives the same text: nothing in a template can ask for time or chance.
+    Safe to use from several threads.
+
+    :raises InputError: when an override is none of ``builtin``, or does not compile; with its file and line.
+    """
+
+    def __init__(self, builtin: Mapping[str, str], overrides: Mapping[str, str] | None = None) -> None:
+        self._sandbox = Sandbox()
+        self._overrides = dict(overrides or {})
+        self._sources = {**builtin, **self._overrides}
+        self._compiled: dict[str, Template] = {}
+        for name in sorted(self._overrides):
+            if name not in builtin:
+                raise InputError(
+                    f"Trimtab has no template {name}",
+                    where=Where(f"{FOLDER}/{name}"),
+                    hint="remove it, or name it " + ", ".join(sorted(builtin)),
+                )
+            self._compiled[name] = self._compile(name)
+
+    def overridden(self, name: str) -> bool:
+        """Whether the fleet repo brings its own text for ``name``."""
+        return name in self._overrides
+
+    def render(self, name: str, variables: Mapping[str, object]) -> str:
+        """The text of template ``name``. ``variables`` are plain values: str, int, bool, dict and list.
+
+        :raises InputError: with the file and line where the template failed, or its text passed 1 MiB.
+        """
+        template = self._compiled.get(name) or self._compiled.setdefault(name, self._compile(name))
+        parts: list[str] = []
+        size = 0
+        try:
+            for part in template.generate({**variables, BUDGET: Budget()}):
+                size += len(part)
+                if size > MAX_OUTPUT:
+                    raise _failure(name, "its text is over 1 MiB", 0)
+                parts.append(part)
+        except InputError:
+            raise
+        except Exception as error:
+            # whatever an override does, it is the override that is at fault, and it is told so by file and line
+            raise _failure(name, _message(error), _line_of(error, name)) from error
+        return "".join(parts)
+
+    def _compile(self, name: str) -> Template:
+        source = self._sources[name]
+        if len(source) > MAX_SOURCE:
+            raise _failure(name, "the template is over 16 KiB", 0)
+        try:
+            code = self._sandbox.compile_bounded(source, name)
+        except TemplateSyntaxError as error:
+            raise _failure(name, error.message or "syntax error", error.lineno) from error
+        except (RecursionError, SyntaxError, MemoryError, OverflowError, ValueError) as error:
+            raise _failure(name, f"the template is nested too deeply to compile ({type(error).__name__})", 0) from error
+        return Template.from_code(self._sandbox, code, dict(self._sandbox.globals))
+
+
+def _failure(name: str, message: str, line: int) -> InputError:
+    return InputError(
+        f"the template cannot be used: {message}",
+        where=Where(f"{FOLDER}/{name}", line=line),
+        hint="correct it, or delete it to go back to Trimtab's own",
+    )
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, UndefinedError):
+        return error.message or "a name is not defined"
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _line_of(error: BaseException, name: str) -> int:
+    """The template's line in the traceback (Jinja2 rewrites its frames to the template's own lines); 0 = unknown."""
+    line = 0
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == name:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
