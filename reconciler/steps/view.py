@@ -75,6 +75,24 @@ class View:
         first = bisect.bisect_left(self._sorted, start)
         return self._sorted[first : bisect.bisect_left(self._sorted, prefix.rstrip("/") + "0", first)]
 
+    @property
+    def files(self) -> "Files":
+        """The view as rendering wants it."""
+        return Files(self)
+
     def over(self, files: Mapping[str, bytes | None]) -> "View":
         """This view with ``files`` laid over it."""
         return View(self._base, {**self._changed, **files})
+
+
+class Files:
+    """A view as :class:`reconciler.render.files.FilesView`: what is not there reads as None."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def read(self, path: str) -> bytes | None:
+        return self._view.get(path)
+
+    def list(self, prefix: str) -> Iterable[str]:
+        return self._view.list(prefix)

@@ -1,0 +1,65 @@
+"""The command line: `trimtab`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from reconciler import __version__
+from reconciler.commands import check, demo, doctor, init, passes, recommend, rollback, status, usage, where, windows
+from reconciler.commands.options import err
+from reconciler.errors import TrimtabError
+
+app = typer.Typer(
+    name="trimtab",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A GitOps reconciler for capacity: every scaling, right-sizing and turndown decision becomes a commit.",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"trimtab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+app.command("init")(init.init)
+app.command("check")(check.check)
+app.command("plan")(passes.plan)
+app.command("reconcile")(passes.reconcile)
+app.command("rollback")(rollback.rollback)
+app.command("recommend")(recommend.recommend)
+app.command("where")(where.where)
+app.command("windows")(windows.windows)
+app.command("status")(status.status)
+app.add_typer(usage.app, name="usage")
+app.command("doctor")(doctor.doctor)
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """Run the command line; what a person can act on ends with its message and exit code 1."""
+    try:
+        app()
+    except TrimtabError as error:
+        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The commands, one module a family: read options, make one call, print."""

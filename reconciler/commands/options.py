@@ -1,0 +1,90 @@
+"""Options that several commands share, and the consoles that they print on."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from pydantic import SecretStr
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from reconciler.clock import Clock, fixed_clock, parse_instant, system_clock
+from reconciler.settings import Settings
+
+FleetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fleet", help="Fleet repo: a path or any Git URL. [env: TRIMTAB_FLEET; default: the fleet repo one stands in]"
+    ),
+]
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url", help="Database. [env: TRIMTAB_DATABASE_URL; default: SQLite under the state directory]"
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+NowOption = Annotated[
+    str | None, typer.Option("--now", metavar="RFC3339", help="Set the clock, for example 2026-06-17T22:30:00Z.")
+]
+
+out = Console(highlight=False, soft_wrap=False)
+err = Console(stderr=True, highlight=False)
+
+
+def settings_from(fleet: str | None = None, database_url: str | None = None) -> Settings:
+    """The environment's settings with the command line's options over them."""
+    settings = Settings()
+    given: dict[str, object] = {}
+    if fleet:
+        given["fleet"] = fleet
+    if database_url:
+        given["database_url"] = SecretStr(database_url)
+    return settings.model_copy(update=given)
+
+
+def clock_from(now: str | None) -> Clock:
+    """The machine's clock, or one that stands still at ``--now``."""
+    return fixed_clock(parse_instant(now)) if now else system_clock
+
+
+def instant_from(text: str | None, option: str, default: datetime) -> datetime:
+    """An instant given by an option, or its default."""
+    return parse_instant(text, option=option) if text else default
+
+
+def print_json(value: object) -> None:
+    """JSON on standard output, nothing else, so that it can be piped."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def progress(what: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error; call it with (done, total). It goes away when the work is done."""
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=quiet or not err.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+@contextmanager
+def stages(*, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """A spinner on standard error that names the step a pass is in."""
+    if quiet or not err.is_terminal:
+        yield lambda _name: None
+        return
+    with err.status("…") as status:
+        yield status.update

@@ -1,0 +1,113 @@
+"""`trimtab windows`: the calendar of every maintenance and exclusion window."""
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from reconciler.bootstrap import open_house
+from reconciler.commands.options import (
+    DatabaseOption,
+    FleetOption,
+    JsonOption,
+    NowOption,
+    clock_from,
+    instant_from,
+    out,
+    print_json,
+    settings_from,
+)
+from reconciler.errors import InputError
+from reconciler.gate.windows import check_window, combined_spans, next_closing, next_opening, warn_short
+from reconciler.model.state import FleetState
+from reconciler.model.window import Span, Window, Windows
+from reconciler.observe.git_state import read_fleet
+from reconciler.report.passes import instant
+
+PASS_INTERVAL = 60.0
+
+
+def windows(
+    start: Annotated[str | None, typer.Option("--from", metavar="RFC3339", help="Start; now when left out.")] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="RFC3339", help="End; a week after the start when left out.")
+    ] = None,
+    fleet: FleetOption = None,
+    database_url: DatabaseOption = None,
+    now: NowOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print when changes may, and must not, be committed: each window's stretches, its next opening and closing.
+
+    Example:
+
+        trimtab windows --from 2026-12-18T00:00:00Z --to 2027-01-08T00:00:00Z
+    """
+    clock = clock_from(now)
+    first = instant_from(start, "--from", clock())
+    last = instant_from(end, "--to", first + timedelta(days=7))
+    if last <= first:
+        raise InputError("--to is not after --from")
+    if last - first > timedelta(days=3660):
+        raise InputError("--from and --to are more than ten years apart")
+    with open_house(settings_from(fleet, database_url), clock=clock) as house:
+        state = read_fleet(house.repository.tree(house.repository.fetch()), check_window=check_window)
+    owners = all_windows(state)
+    spans = combined_spans(owners, first, last)
+    declared = [window for owner in owners for window in (*owner.maintenance, *owner.exclusion)]
+    if as_json:
+        print_json({"from": first.isoformat(), "to": last.isoformat(), "spans": [_span_json(s) for s in spans]})
+        return
+    if not declared:
+        out.print("No windows are declared: changes may be committed at any time.")
+        return
+    out.print(_spans_table(spans))
+    for window in declared:
+        opens, closes = next_opening(window, clock()), next_closing(window, clock())
+        out.print(
+            f"[bold]{window.source}[/] {window}: opens {instant(opens) if opens else 'never'},"
+            f" closes {instant(closes) if closes else 'never'}"
+        )
+        if warning := warn_short(window, PASS_INTERVAL):
+            out.print(f"  [yellow]{warning}[/]")
+
+
+def all_windows(state: FleetState) -> tuple[Windows, ...]:
+    """The windows of the fleet, its clusters, policies and actions."""
+    owners: list[Windows] = [state.fleet.windows]
+    owners += [cluster.windows for cluster in state.fleet.clusters]
+    owners += [policy.windows for policy in state.policies]
+    owners += [action.windows for action in state.actions]
+    return tuple(owners)
+
+
+def _spans_table(spans: list[Span]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("from", "to", "kind", "of", "window"):
+        table.add_column(name, no_wrap=name != "window")
+    for span in spans:
+        style = "red" if span.kind == "exclusion" else "green"
+        table.add_row(
+            instant(span.start), instant(span.end), f"[{style}]{span.kind}[/]", span.window.source, str(span.window)
+        )
+    return table
+
+
+def _span_json(span: Span) -> dict[str, object]:
+    return {
+        "start": span.start.isoformat(),
+        "end": span.end.isoformat(),
+        "kind": span.kind,
+        "source": span.window.source,
+        **_window_json(span.window),
+    }
+
+
+def _window_json(window: Window) -> dict[str, object]:
+    return {
+        "cron": window.cron,
+        "durationSeconds": window.duration.total_seconds() if window.duration else None,
+        "timezone": window.timezone,
+        "name": window.name or None,
+    }

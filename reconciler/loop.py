@@ -1,0 +1,129 @@
+"""The order of the stages: observe → evaluate → gate → render → commit → report. The one module that knows it.
+
+A pass is worked out on values (:func:`_work_out`), then landed. When the branch has moved in between, the whole pass is
+worked out again on the new head: decisions keep their ids, a person's edit to the same value has won by then.
+"""
+
+from collections.abc import Callable, Iterator
+from threading import Event
+
+from reconciler.errors import RetryLater, TrimtabError
+from reconciler.model.plan import Pass
+from reconciler.steps import catching_up, deciding, evaluating, landing, proving, resting, undoing
+from reconciler.steps.evaluating import Recommended
+from reconciler.steps.house import House, Timings
+from reconciler.steps.scene import read_scene, reread
+from reconciler.steps.undoing import Undone
+from reconciler.steps.view import View
+
+LEASE_SECONDS = 600.0
+"""How long a pass waits for another process on the same fleet repo and branch."""
+
+OnWait = Callable[[str], None]
+
+
+def plan(house: House) -> Pass:
+    """What :func:`reconcile` would commit now, and what is held. Writes nothing to Git."""
+    timings = Timings(house.step)
+    return _work_out(house, _fetch(house, timings), timings).found
+
+
+def reconcile(house: House, *, on_wait: OnWait | None = None) -> Pass:
+    """One pass: commit and push what may be committed now.
+
+    :raises Stalled: when a person must act first.  :raises RetryLater: when the remote is away, or the branch moves on
+        faster than ten tries, or another process holds the lease for too long.
+    """
+    with house.lease(wait_seconds=LEASE_SECONDS, on_wait=on_wait):
+        for attempt in landing.attempts():
+            with attempt:
+                return _attempt(house)
+    raise AssertionError("unreachable: attempts() ends by returning or raising")
+
+
+def _attempt(house: House) -> Pass:
+    timings = Timings(house.step)
+    head = _fetch(house, timings)
+    if rested := resting.unchanged(house, head, timings):
+        return rested
+    worked = _work_out(house, head, timings)
+    with timings.stage("record"):
+        deciding.record(house, worked)
+    with timings.stage("commit"):
+        worked = landing.land(house, worked)
+    with timings.stage("report"):
+        found = landing.report(house, worked)
+    return resting.remember(house, found, worked.scene)
+
+
+def _fetch(house: House, timings: Timings) -> str:
+    with timings.stage("fetch"):
+        head = house.repository.fetch()
+        catching_up.catch_up(house, head)
+    return head
+
+
+def _work_out(house: House, head: str, timings: Timings) -> deciding.Worked:
+    """One pass without side effects on Git: what is ready, what is held, what is blocked."""
+    with timings.stage("observe"):
+        scene = read_scene(house, View(house.repository.tree(head)), house.now())
+    worked = deciding.begin(house, scene, timings)
+    for phase in (evaluating.policies_phase, evaluating.actions_phase):
+        with timings.stage("evaluate"):
+            evaluated = phase(house, worked.scene)
+        with timings.stage("gate"):
+            worked = deciding.judge(worked, evaluated)
+        with timings.stage("render"):
+            worked = deciding.draft(house, worked)
+        with timings.stage("prove"):
+            worked = proving.prove(house, worked)
+        with timings.stage("observe"):
+            worked = worked.on(reread(house, worked.scene, worked.view))
+    return worked
+
+
+def recommend(
+    house: House, *, filter_text: str = "", window: str | None = None, profile: str | None = None
+) -> Recommended:
+    """Recommendations for every container that matches, whatever the actions say about committing them."""
+    timings = Timings(house.step)
+    head = _fetch(house, timings)
+    with timings.stage("observe"):
+        scene = read_scene(house, View(house.repository.tree(head)), house.now())
+    with timings.stage("evaluate"):
+        return evaluating.recommend(house, scene, filter_text=filter_text, window=window, profile=profile)
+
+
+def rollback(house: House, target: str, *, force: bool = False, on_wait: OnWait | None = None) -> Undone:
+    """Put back what a commit of ours changed, by value (DESIGN §4).
+
+    :raises NothingToRollBack: when there is no standing commit of that policy, or no such commit of ours.
+    """
+    with house.lease(wait_seconds=LEASE_SECONDS, on_wait=on_wait):
+        for attempt in landing.attempts():
+            with attempt:
+                head = _fetch(house, Timings(house.step))
+                scene = read_scene(house, View(house.repository.tree(head)), house.now())
+                undone = undoing.undo(house, scene, target, force=force)
+                catching_up.catch_up(house, undone.commit)
+                return undone
+    raise AssertionError("unreachable: attempts() ends by returning or raising")
+
+
+def forever(
+    house: House, *, interval: float, stop: Event, on_wait: OnWait | None = None, on_error: Callable[[Exception], None]
+) -> Iterator[Pass]:
+    """Passes every ``interval`` seconds until ``stop`` is set; a failed pass is told to ``on_error`` and tried again.
+
+    The commit in hand is finished before it ends.
+    """
+    while not stop.is_set():
+        pause = interval
+        try:
+            yield reconcile(house, on_wait=on_wait)
+        except RetryLater as error:
+            pause = max(error.after_seconds, 1.0)
+            on_error(error)
+        except TrimtabError as error:
+            on_error(error)
+        stop.wait(pause)

@@ -1,0 +1,211 @@
+"""Gate and render: proposals become decisions with ids, decisions become changes with files and a message.
+
+A decision's id is found again by its fingerprint, so that a process that dies between deciding and pushing neither
+loses nor repeats it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from ulid import ULID
+
+from reconciler.model.change import Change, Decision, Proposal, Verdict
+from reconciler.model.inventory import Problem
+from reconciler.model.plan import Pass
+from reconciler.model.recommendation import ContainerRecommendation
+from reconciler.render.files import Parse, apply_edits
+from reconciler.render.grouping import group_changes, rank_of
+from reconciler.render.machine_text import ContainerIndex, places_of
+from reconciler.render.message import commit_message
+from reconciler.render.templates import Templates
+from reconciler.steps import gating
+from reconciler.steps.evaluating import Evaluated
+from reconciler.steps.house import House, Timings
+from reconciler.steps.scene import Scene
+from reconciler.steps.view import View
+
+OVERRIDES = "templates/"
+"""Where a fleet repo keeps templates of its own."""
+
+
+@dataclass(frozen=True)
+class Worked:
+    """A pass so far: ``view`` is the head with every ready change over it, ``scene`` what was read at the phase's start.
+
+    ``judged`` are the proposals of the phase in hand; ``excluded`` (by fingerprint) what could not be proved, and why.
+    """
+
+    scene: Scene
+    view: View
+    timings: Timings
+    templates: Templates
+    ready: tuple[Change, ...] = ()
+    held: tuple[Change, ...] = ()
+    blocked: tuple[Proposal, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    recommendations: tuple[ContainerRecommendation, ...] = ()
+    judged: tuple[tuple[Proposal, Verdict], ...] = ()
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    earlier: tuple[tuple[Change, ...], tuple[Change, ...], tuple[Proposal, ...]] = ((), (), ())
+    builds: int = 0
+    fleet: str = ""
+    parse: Parse | None = None
+
+    def on(self, scene: Scene) -> "Worked":
+        """The next phase sees ``scene``."""
+        return replace(self, scene=scene)
+
+    @property
+    def found(self) -> Pass:
+        """What people are told."""
+        return Pass(
+            fleet=self.fleet,
+            head=self.view.commit,
+            at=self.scene.now,
+            ready=self.ready,
+            held=self.held,
+            blocked=self.blocked,
+            problems=tuple(dict.fromkeys((*self.problems, *self.scene.problems))),
+            notes=tuple(dict.fromkeys(self.notes)),
+            recommendations=self.recommendations,
+            builds=self.builds,
+            seconds=dict(self.timings.seconds),
+        )
+
+
+def begin(house: House, scene: Scene, timings: Timings) -> Worked:
+    """A pass in which nothing is decided yet."""
+    overrides = {
+        path.removeprefix(OVERRIDES): scene.view.read(path).decode("utf-8", "replace")
+        for path in scene.view.list(OVERRIDES)
+        if path.endswith(".j2")
+    }
+    return Worked(
+        scene=scene,
+        view=scene.view,
+        timings=timings,
+        templates=Templates(house.templates, overrides),
+        notes=house.notes,
+        fleet=house.name,
+    )
+
+
+def judge(worked: Worked, evaluated: Evaluated) -> Worked:
+    """What the gates say to each proposal of a phase."""
+    return replace(
+        worked,
+        judged=tuple(gating.judge(worked.scene, evaluated.proposals)),
+        excluded={},
+        earlier=(worked.ready, worked.held, worked.blocked),
+        notes=(*worked.notes, *evaluated.notes),
+        problems=(*worked.problems, *evaluated.problems),
+        recommendations=(*worked.recommendations, *evaluated.recommendations),
+    )
+
+
+def draft(house: House, worked: Worked) -> Worked:
+    """Changes of the phase in hand, with files and messages, laid over the view it began with.
+
+    Calling it again with more in ``excluded`` starts the phase afresh without those.
+    """
+    ready, held, blocked = worked.earlier
+    proposals = [(p, v) for p, v in worked.judged if p.fingerprint not in worked.excluded]
+    out = [
+        p.model_copy(update={"blocked": why}) for p, _ in worked.judged if (why := worked.excluded.get(p.fingerprint))
+    ]
+    decisions = _decide(house, worked.scene.now, proposals)
+    allowed = _grouped(worked, [d for d, v in decisions if v.allowed])
+    rationed = gating.ration(
+        allowed,
+        limit=worked.scene.state.fleet.delivery.commits_per_hour,
+        committed=[*_committed(house, worked), *(worked.scene.now for _ in ready)],
+        now=worked.scene.now,
+    )
+    view = worked.scene.view
+    for change in rationed:
+        drawn = _drawn(worked, change, view)
+        if not drawn.files:
+            continue
+        if not drawn.verdict.allowed:
+            held = (*held, drawn)
+            continue
+        ready = (*ready, drawn)
+        view = view.over(drawn.files)
+    for verdict, members in _by_verdict(decisions):
+        for change in _grouped(worked, members):
+            drawn = _drawn(worked, change.model_copy(update={"verdict": verdict, "state": "held"}), view)
+            held = (*held, drawn) if drawn.files else held
+    blocked = (*blocked, *(p for p, _ in proposals if p.blocked), *out)
+    return replace(worked, ready=ready, held=held, blocked=blocked, view=view)
+
+
+def _committed(house: House, worked: Worked) -> Sequence[datetime]:
+    return house.stores.changes.committed_since(house.name, worked.scene.now)
+
+
+def _decide(
+    house: House, now: datetime, proposals: Iterable[tuple[Proposal, Verdict]]
+) -> list[tuple[Decision, Verdict]]:
+    wanted = [(p, v) for p, v in proposals if not p.blocked]
+    known = house.stores.changes.decision_ids(house.name, [p.fingerprint for p, _ in wanted])
+    return [(Decision(id=known.get(p.fingerprint) or new_id(now), at=now, proposal=p), v) for p, v in wanted]
+
+
+def new_id(now: datetime) -> str:
+    """A ULID of this instant."""
+    return str(ULID.from_datetime(now))
+
+
+def _grouped(worked: Worked, decisions: Sequence[Decision]) -> tuple[Change, ...]:
+    group_by = worked.scene.state.fleet.delivery.group_by
+    return group_changes(decisions, group_by, new_id=lambda: new_id(worked.scene.now))
+
+
+def _by_verdict(decisions: Sequence[tuple[Decision, Verdict]]) -> list[tuple[Verdict, list[Decision]]]:
+    found: dict[str, tuple[Verdict, list[Decision]]] = {}
+    for decision, verdict in decisions:
+        if not verdict.allowed:
+            key = f"{verdict.reason}\0{verdict.until}"
+            found.setdefault(key, (verdict, []))[1].append(decision)
+    return list(found.values())
+
+
+def _drawn(worked: Worked, change: Change, view: View) -> Change:
+    """The change with its files and message. Files that would stay as they are are left out."""
+    edits = [edit for decision in change.decisions for edit in decision.proposal.edits]
+    applied = apply_edits(
+        view.files, edits, worked.templates, container_indexes=_places(worked, change), parse=worked.parse
+    )
+    files = {path: data for path, data in applied.files.items() if view.get(path) != data}
+    message = commit_message(change, worked.templates, currency=worked.scene.state.fleet.pricing.currency)
+    return change.model_copy(update={"files": files, "message": message})
+
+
+def _places(worked: Worked, change: Change) -> Mapping[str, ContainerIndex]:
+    """Where each container stands in its list, for workloads that are patched by index (Rollouts); by file path."""
+    wanted = {
+        (d.proposal.root, d.proposal.workload): [e.path for e in d.proposal.edits if e.form == "requests"]
+        for d in change.decisions
+        if d.proposal.kind in ("requests", "stale", "rollback")
+    }
+    found: dict[str, ContainerIndex] = {}
+    for (root, name), paths in wanted.items():
+        scene = worked.scene.roots.get(root)
+        for workload in scene.state.inventory.workloads if scene and paths else ():
+            if workload.key.kind == "Rollout" and workload.ref.name in name:
+                found.update(dict.fromkeys(paths, places_of(workload)))
+    return found
+
+
+def record(house: House, worked: Worked) -> Worked:
+    """Write down what was decided before anything is committed; what is open and was not decided again is superseded."""
+    changes = (*worked.ready, *worked.held)
+    house.stores.changes.replace_open(house.name, changes)
+    return worked
+
+
+def order(changes: Iterable[Change]) -> list[Change]:
+    """In the order in which changes are committed."""
+    return sorted(changes, key=lambda change: rank_of(change.kind))

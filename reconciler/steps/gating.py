@@ -1,0 +1,79 @@
+"""Gate: which windows, budget and approvals apply to a proposal, and what they say."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from reconciler.gate.verdict import Budget, all_open, opening, verdict
+from reconciler.model.action import ActionConfig
+from reconciler.model.change import Change, Proposal, Subject, Verdict
+from reconciler.model.window import Windows
+from reconciler.steps.scene import Scene
+
+_RUNS = uuid.UUID("5a7e1f0c-52a5-4f6e-9a53-6f0a4f0b1d27")
+"""Namespace of the ids of action runs: the same config and window opening give the same id."""
+
+
+def owners(scene: Scene, *, cluster: str, subject: Subject | None = None) -> tuple[Windows, ...]:
+    """The windows that all must allow: the fleet's, the cluster's, the policy's or action's."""
+    fleet = scene.state.fleet
+    found = [fleet.windows]
+    if known := fleet.cluster(cluster):
+        found.append(known.windows)
+    if subject is not None:
+        found += [policy.windows for policy in scene.state.policies if policy.id == subject.id]
+        found += [action.windows for action in scene.state.actions if action.id == subject.id]
+    return tuple(found)
+
+
+def action_windows(scene: Scene, action: ActionConfig, cluster: str) -> tuple[Windows, ...]:
+    return (*owners(scene, cluster=cluster), action.windows)
+
+
+def is_open(scene: Scene, action: ActionConfig, cluster: str) -> bool:
+    """Whether every window of the action allows now."""
+    return all_open(action_windows(scene, action, cluster), scene.now)
+
+
+def opened_at(scene: Scene, action: ActionConfig, cluster: str) -> datetime:
+    """When the stretch in which the action may run began; for one that is always open, the start of the UTC day."""
+    start = opening(action_windows(scene, action, cluster), scene.now)
+    return start or scene.now.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def run_id(scene: Scene, action: ActionConfig, cluster: str) -> str:
+    """One run per config and window opening (DESIGN §9)."""
+    return str(uuid.uuid5(_RUNS, f"{action.id} {opened_at(scene, action, cluster).isoformat()}"))
+
+
+def judge(scene: Scene, proposals: Sequence[Proposal]) -> list[tuple[Proposal, Verdict]]:
+    """Each proposal with what windows and approvals say. The budget is looked at commit by commit, in :func:`ration`."""
+    unlimited = Budget(commits_last_hour=0, limit=scene.state.fleet.delivery.commits_per_hour, oldest=None)
+    return [
+        (
+            proposal,
+            verdict(
+                proposal,
+                windows=owners(scene, cluster=proposal.cluster, subject=proposal.subject),
+                now=scene.now,
+                budget=unlimited,
+            ),
+        )
+        for proposal in proposals
+    ]
+
+
+def ration(changes: Sequence[Change], *, limit: int, committed: Sequence[datetime], now: datetime) -> list[Change]:
+    """Hold the changes that would make more than ``limit`` commits within an hour, until the oldest of them is an hour old."""
+    recent = sorted(at for at in committed if at > now - timedelta(hours=1))
+    rationed = []
+    for change in changes:
+        exempt = all(decision.proposal.ignores_budget for decision in change.decisions)
+        if exempt or len(recent) < limit:
+            recent.append(now)
+            rationed.append(change)
+            continue
+        until = recent[len(recent) - limit] + timedelta(hours=1)
+        reason = f"{limit} commits in the last hour (delivery.commitsPerHour)"
+        rationed.append(change.model_copy(update={"verdict": Verdict(allowed=False, reason=reason, until=until)}))
+    return rationed

@@ -1,0 +1,109 @@
+"""One fleet repo with everything its passes need, opened once and kept."""
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Engine
+
+from reconciler.clock import Clock, stopwatch
+from reconciler.commit.repository import Repository
+from reconciler.model.observation import PushBody
+from reconciler.observe.kustomize import Builder
+from reconciler.store.cache import CacheStore
+from reconciler.store.changes import ChangeStore, DecisionLog
+from reconciler.store.leases import LeaseStore
+from reconciler.store.marks import MarkStore
+from reconciler.store.observations import ObservationStore
+from reconciler.store.pushes import record_push
+from reconciler.store.refusals import RefusalStore
+from reconciler.store.usage import UsageStore
+
+INPUTS = "inputs"
+"""The mark that changes with every recorded input."""
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The aggregates of one database."""
+
+    usage: UsageStore
+    observations: ObservationStore
+    changes: ChangeStore
+    log: DecisionLog
+    refusals: RefusalStore
+    leases: LeaseStore
+    cache: CacheStore
+    marks: MarkStore
+    engine: Engine
+
+    def inputs_version(self) -> str:
+        """Changes whenever usage or a push was recorded."""
+        return self.marks.get("", INPUTS) or ""
+
+    def recorded(self) -> None:
+        """Say that usage or a push was recorded, so that no pass rests on what came before."""
+        self.marks.set("", INPUTS, secrets.token_hex(8))
+
+    def record_push(self, body: PushBody, cluster: str, agent: str = "") -> bool:
+        """One push into observations and usage history; False when it was recorded before."""
+        return record_push(self.engine, body, cluster, agent)
+
+
+@dataclass
+class House:
+    """``name`` is the fleet repo as people know it (its URL without credentials): the key of all that is stored about it.
+
+    ``step`` is told the name of each step as it begins: metrics, progress, and tests that kill the process there.
+    ``builder`` is None where no kustomize was found; then nothing is proved by building, and people are told so.
+    """
+
+    name: str
+    repository: Repository
+    stores: Stores
+    templates: Mapping[str, str]
+    builder: Builder | None
+    clock: Clock
+    owner: str
+    step: Callable[[str], None] = lambda _name: None
+    parsed: MutableMapping[str, object] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    rest: object = None
+    """What :mod:`reconciler.steps.resting` remembers of the last pass."""
+
+    @contextmanager
+    def lease(self, *, wait_seconds: float, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
+        """The right to write this fleet repo's branch; one process at a time.
+
+        :raises RetryLater: when another process still holds it after ``wait_seconds``.
+        """
+        name = f"{self.name}#{self.repository.branch}"
+        with self.stores.leases.hold(name, owner=self.owner, wait_seconds=wait_seconds, on_wait=on_wait):
+            yield
+
+    def now(self) -> datetime:
+        return self.clock()
+
+    def close(self) -> None:
+        """End child processes. The database engine belongs to whoever opened it."""
+        self.repository.close()
+
+
+class Timings:
+    """Seconds by stage of one pass."""
+
+    def __init__(self, step: Callable[[str], None]) -> None:
+        self.seconds: dict[str, float] = {}
+        self._step = step
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what runs inside; a stage entered twice adds up."""
+        self._step(name)
+        elapsed = stopwatch()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + elapsed()

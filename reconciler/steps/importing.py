@@ -1,0 +1,50 @@
+"""Recorded usage and pushes, from a file into the store."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reconciler.observe.usage_batch import SHOWN_ERRORS, RowError
+from reconciler.observe.usage_import import read_usage
+from reconciler.steps.house import Stores
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did. ``new`` and ``seen`` count samples; ``errors`` are the first bad rows, ``bad`` counts them all."""
+
+    new: int = 0
+    seen: int = 0
+    pushes: int = 0
+    pushes_seen: int = 0
+    errors: tuple[RowError, ...] = ()
+    bad: int = 0
+
+
+def import_usage(
+    stores: Stores,
+    file: Path,
+    *,
+    keep_going: bool = False,
+    default_cluster: str = "",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Imported:
+    """Fold a file into usage history and observations; what was imported before changes nothing.
+
+    :raises BadUsage: without ``keep_going``, when a row cannot be used; then nothing of the file is stored.
+    """
+    done = Imported()
+    for batch in read_usage(file, keep_going=keep_going, default_cluster=default_cluster, on_progress=on_progress):
+        if len(batch.samples.seconds):
+            recorded = stores.usage.record(batch.samples)
+            done = replace(done, new=done.new + recorded.new, seen=done.seen + recorded.seen)
+        for body in batch.bodies:
+            if stores.record_push(body, body.cluster or default_cluster):
+                done = replace(done, pushes=done.pushes + 1)
+            else:
+                done = replace(done, pushes_seen=done.pushes_seen + 1)
+        errors = (*done.errors, *batch.errors)[:SHOWN_ERRORS]
+        done = replace(done, errors=errors, bad=done.bad + len(batch.errors))
+    if done.new or done.pushes:
+        stores.recorded()
+    return done

@@ -1,0 +1,176 @@
+"""Right-sizing as a step: one context per cluster, root and action, fed from the store in as few queries as there are windows."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from reconciler.evaluate.sizing import recommend
+from reconciler.evaluate.sizing_context import SizingContext
+from reconciler.evaluate.sizing_cover import Covering, pick_action
+from reconciler.evaluate.sizing_proposals import proposals
+from reconciler.model.action import ActionConfig, SizingParameters
+from reconciler.model.change import Proposal, Subject
+from reconciler.model.machine_file import FileForm, MachineFile
+from reconciler.model.observation import Observation, OomRecord, SeriesKey, UsageSummary
+from reconciler.model.quantity import MIB
+from reconciler.model.recommendation import ContainerRecommendation
+from reconciler.model.workload import Workload, WorkloadKey
+from reconciler.steps.house import House
+from reconciler.steps.scene import RootScene, Scene
+
+Usage = Mapping[SeriesKey, UsageSummary]
+Ooms = Mapping[tuple[WorkloadKey, str], OomRecord]
+Override = Callable[[SizingParameters], SizingParameters]
+
+
+@dataclass(frozen=True, eq=False)
+class _History:
+    """The history of one pass, read once per cluster, window and pair of quantiles."""
+
+    house: House
+    scene: Scene
+    usage_read: dict[tuple[str, int, float, float], Usage]
+    ooms_read: dict[tuple[str, int], Ooms]
+
+    def usage(self, cluster: str, params: SizingParameters) -> Usage:
+        key = (cluster, params.window_seconds, params.quantile_cpu, params.quantile_ram)
+        if key not in self.usage_read:
+            since = self.scene.now - timedelta(seconds=params.window_seconds)
+            self.usage_read[key] = self.house.stores.usage.summaries(
+                cluster,
+                since=since,
+                until=self.scene.now,
+                quantiles={"cpu": params.quantile_cpu, "memory": params.quantile_ram},
+            )
+        return self.usage_read[key]
+
+    def ooms(self, cluster: str, params: SizingParameters) -> Ooms:
+        key = (cluster, params.window_seconds)
+        if key not in self.ooms_read:
+            since = self.scene.now - timedelta(seconds=params.window_seconds)
+            self.ooms_read[key] = self.house.stores.observations.ooms(cluster, since, self.scene.now)
+        return self.ooms_read[key]
+
+
+def _as_is(parameters: SizingParameters) -> SizingParameters:
+    return parameters
+
+
+@dataclass(frozen=True)
+class Sized:
+    """Recommendations, and by (root, action id) the context that each was made in; id empty = the fleet's ``rightsizing``."""
+
+    recommendations: tuple[ContainerRecommendation, ...]
+    contexts: Mapping[tuple[str, str], SizingContext]
+
+
+def size_all(house: House, scene: Scene, covering: Sequence[Covering], *, override: Override = _as_is) -> Sized:
+    """Every container of the fleet, by the parameters of the action that covers it, else of the fleet's ``rightsizing``."""
+    history = _History(house, scene, {}, {})
+    sizing_actions = [(a, m) for a, m in covering if a.action == "containerRequestRightSizing"]
+    contexts: dict[tuple[str, str], SizingContext] = {}
+    found: list[ContainerRecommendation] = []
+    for path, root in scene.roots.items():
+        for workload in root.state.inventory.workloads:
+            for action, names in _by_action(workload, sizing_actions, root.cluster.id):
+                key = (path, action.id if action else "")
+                if key not in contexts:
+                    contexts[key] = _context(scene, root, action, history, override)
+                found += [r for r in recommend(workload, contexts[key]) if r.container in names]
+    return Sized(tuple(found), contexts)
+
+
+def _by_action(
+    workload: Workload, actions: Sequence[Covering], cluster_id: str
+) -> list[tuple[ActionConfig | None, set[str]]]:
+    """The workload's containers by the action that covers each."""
+    found: dict[str, tuple[ActionConfig | None, set[str]]] = {}
+    for container in workload.containers:
+        action = pick_action(workload, container, actions, cluster_id=cluster_id) if actions else None
+        found.setdefault(action.id if action else "", (action, set()))[1].add(container.name)
+    return list(found.values())
+
+
+def _context(
+    scene: Scene, root: RootScene, action: ActionConfig | None, history: _History, override: Override
+) -> SizingContext:
+    params = override(action.sizing if action else scene.state.fleet.rightsizing)
+    cluster, state = root.cluster.name, root.state
+    policies = [p for p in scene.state.policies if p.spec.live and p.spec.runtime == "kubernetes"]
+    by_target = {
+        (p.spec.target_namespace, p.spec.target_name): p for p in policies if p.spec.cluster in (None, cluster)
+    }
+    targets = {
+        workload.key: by_target[workload.key.namespace, workload.key.name]
+        for workload in state.inventory.workloads
+        if (workload.key.namespace, workload.key.name) in by_target
+    }
+    observation = scene.observations.get(cluster)
+    return SizingContext(
+        now=scene.now,
+        params=params,
+        pricing=scene.state.fleet.pricing,
+        action=action.name if action else "",
+        subject=action.id if action else "",
+        root=root.root,
+        usage=history.usage(cluster, params),
+        ooms=history.ooms(cluster, params),
+        limit_ranges=tuple(i for s in scene.cluster_states(cluster) for i in s.inventory.limit_ranges),
+        person_hpas=tuple(h for s in scene.cluster_states(cluster) for h in s.inventory.hpas),
+        hpa_files=_files(root, "hpa"),
+        policy_cpu_percent={
+            key: percent for key, p in targets.items() if (percent := p.spec.cpu_target_percent) is not None
+        },
+        policy_memory=frozenset(key for key, p in targets.items() if p.spec.memory_target_percent is not None),
+        requests_files=_files(root, "requests"),
+        replicas=_replicas(cluster, observation),
+        largest_node=_largest_node(observation),
+        refusals=scene.refusals,
+        quotas=tuple(q for s in scene.cluster_states(cluster) for q in s.inventory.quotas),
+    )
+
+
+def _files(root: RootScene, form: FileForm) -> dict[WorkloadKey, MachineFile]:
+    """Our files of one form in the root's overlay, by the workload that each is about."""
+    by_ref = {(w.ref.kind, w.ref.namespace, w.ref.name): w.key for w in root.state.inventory.workloads}
+    found: dict[WorkloadKey, MachineFile] = {}
+    for file in root.state.overlay.values():
+        if file.form == form and (key := by_ref.get((file.target.kind, file.target.namespace, file.target.name))):
+            found[key] = file
+    return found
+
+
+def _replicas(cluster: str, observation: Observation | None) -> dict[WorkloadKey, int]:
+    return {
+        WorkloadKey(cluster=cluster, namespace=w.namespace, kind=w.kind, name=w.name): w.replicas
+        for w in (observation.workloads if observation else ())
+    }
+
+
+def _largest_node(observation: Observation | None) -> tuple[int, int] | None:
+    """Millicores and bytes of the largest ready node, each on its own; None when no node was observed."""
+    nodes = [n for n in (observation.nodes if observation else ()) if n.ready and n.cpu_capacity_millicores > 0]
+    if not nodes:
+        return None
+    return (
+        int(max(n.cpu_capacity_millicores for n in nodes)),
+        int(max(n.memory_capacity_mb for n in nodes) * MIB),
+    )
+
+
+def sizing_proposals(scene: Scene, actions: Sequence[ActionConfig], sized: Sized) -> list[Proposal]:
+    """What the right-sizing actions would write. What only the fleet's ``rightsizing`` covers is recommended, not written."""
+    by_owner: dict[tuple[str, str], list[ContainerRecommendation]] = defaultdict(list)
+    ids = {action.name: action.id for action in actions}
+    for one in sized.recommendations:
+        if one.action and one.changes:
+            by_owner[one.workload.root, ids[one.action]].append(one)
+    named = {action.id: action for action in actions}
+    found: list[Proposal] = []
+    for (path, owner), group in by_owner.items():
+        root, action = scene.roots[path], named[owner]
+        subject = Subject(kind="action", id=owner, name=action.name)
+        context = sized.contexts[path, owner]
+        found += proposals(group, subject=subject, root_state=root.state, root=root.root, context=context)
+    return found

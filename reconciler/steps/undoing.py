@@ -1,0 +1,173 @@
+"""Undo: a commit that puts back what one of ours changed, value by value (DESIGN §4)."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reconciler.commit.history import LandedCommit
+from reconciler.commit.rollback import RollbackPlan, rollback_edits
+from reconciler.commit.standing import Standing
+from reconciler.commit.values import is_machine_path
+from reconciler.errors import NothingToRollBack, Stalled
+from reconciler.gate.verdict import rollback_verdict
+from reconciler.model.change import Change, Decision, Proposal, Subject, ValueEdit
+from reconciler.model.policy import ScalingPolicy
+from reconciler.render.files import apply_edits
+from reconciler.render.message import commit_message
+from reconciler.report.passes import instant
+from reconciler.steps import deciding, gating, landing, restoring
+from reconciler.steps.catching_up import whole_history
+from reconciler.steps.house import House, Timings
+from reconciler.steps.scene import RootScene, Scene
+
+_SHA = re.compile(r"^[0-9a-f]{4,64}$")
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What a rollback did. ``kept``: values that stay because they were changed since."""
+
+    commit: str
+    reverts: str
+    summary: str
+    change_id: str
+    decision_id: str
+    restored: tuple[ValueEdit, ...]
+    kept: tuple[ValueEdit, ...]
+
+
+def undo(house: House, scene: Scene, target: str, *, force: bool) -> Undone:
+    """Roll back a policy's newest standing commit, or the commit named, and push.
+
+    :raises NothingToRollBack: when there is nothing of the kind.
+    :raises Stalled: inside an exclusion window, unless ``force``; or when a root would not build afterwards.
+    """
+    head = scene.view.commit
+    commits, found = whole_history(house, head)
+    commit = find(scene, commits, found, target)
+    _may(scene, commit, force=force)
+    before = house.repository.tree(commit.parents[0])
+    plan = rollback_edits(before, house.repository.tree(commit.sha), scene.view, is_machine=is_machine_path)
+    change = _change(house, scene, commit, plan, _policy_restore(house, scene, found, commit))
+    _builds(house, scene, change)
+    house.stores.changes.save(change, house.name)
+    landed = landing.write(house, scene.state.fleet.delivery, head, (change,))
+    landing.settle(house, landed)
+    return Undone(
+        commit=landed[0].commit,
+        reverts=commit.sha,
+        summary=commit.subject,
+        change_id=change.id,
+        decision_id=change.decisions[0].id,
+        restored=change.decisions[0].proposal.edits,
+        kept=plan.kept,
+    )
+
+
+def find(scene: Scene, commits: Sequence[LandedCommit], found: Standing, target: str) -> LandedCommit:
+    """The commit that ``target`` (a policy's name or id, or a commit) means.
+
+    :raises NothingToRollBack: when it means none that stands.
+    """
+    policy = next((p for p in scene.state.policies if target in (p.id, p.spec.name)), None)
+    policy_id = policy.id if policy else target
+    known = [c for c in commits if c.trailers.policy == policy_id]
+    if policy or known:
+        stands = [c for c in found.stands if c.trailers.policy == policy_id]
+        if not stands:
+            said = "everything it has committed was undone already" if known else "it has never committed anything"
+            raise NothingToRollBack(f"nothing to roll back for policy {target}: {said}")
+        return stands[-1]
+    matching = [c for c in commits if _SHA.match(target) and c.sha.startswith(target)]
+    if not matching:
+        names = ", ".join(sorted(p.spec.name for p in scene.state.policies)) or "none are declared"
+        raise NothingToRollBack(
+            f"nothing to roll back: {target!r} is neither a policy nor a commit on the branch",
+            hint=f"policies: {names}; commits: git log",
+        )
+    if len(matching) > 1:
+        raise NothingToRollBack(f"{target} may be any of {len(matching)} commits", hint="give more of its digits")
+    commit = matching[0]
+    if not commit.ours:
+        raise NothingToRollBack(
+            f"commit {commit.sha[:10]} is not one of Trimtab's", hint=f"undo it yourself: git revert {commit.sha[:10]}"
+        )
+    if by := found.reverted.get(commit.sha):
+        raise NothingToRollBack(f"commit {commit.sha[:10]} was undone already, by {by.sha[:10]} ({by.subject})")
+    if commit not in found.stands:
+        raise NothingToRollBack(
+            f"commit {commit.sha[:10]} is itself a rollback", hint=f"undo it yourself: git revert {commit.sha[:10]}"
+        )
+    return commit
+
+
+def _may(scene: Scene, commit: LandedCommit, *, force: bool) -> None:
+    cluster = next((r.cluster.name for r in scene.roots.values() if _touches(commit, r)), "")
+    verdict = rollback_verdict(gating.owners(scene, cluster=cluster, subject=_subject(scene, commit)), scene.now, force)
+    if not verdict.allowed:
+        until = f" until {instant(verdict.until)}" if verdict.until else ""
+        raise Stalled(f"the rollback is held{until}: {verdict.reason}", hint="roll back all the same with --force")
+
+
+def _touches(commit: LandedCommit, root: RootScene) -> bool:
+    return any(path.startswith(f"{root.root.path}/") for path in commit.paths)
+
+
+def _subject(scene: Scene, commit: LandedCommit) -> Subject:
+    trailers = commit.trailers
+    names = {p.id: p.spec.name for p in scene.state.policies} | {a.id: a.name for a in scene.state.actions}
+    if trailers.policy:
+        return Subject(kind="policy", id=trailers.policy, name=names.get(trailers.policy, trailers.policy))
+    if trailers.action:
+        name = names.get(trailers.action, trailers.action)
+        return Subject(kind="action", id=trailers.action, name=name, run=trailers.run)
+    return Subject(kind="trimtab", id="", name="trimtab")
+
+
+def _policy_restore(house: House, scene: Scene, found: Standing, commit: LandedCommit) -> tuple[ValueEdit, ...]:
+    """A declared policy gets the fields from before the commit, in the same commit (nothing earlier: dry run)."""
+    policy: ScalingPolicy | None = next((p for p in scene.state.policies if p.id == commit.trailers.policy), None)
+    if policy is None or not policy.path or policy.spec.dry_run:
+        return ()
+    stands = [c for c in found.stands if c.trailers.policy == policy.id]
+    if not stands or stands[-1].sha != commit.sha:
+        return ()
+    return restoring.policy_edits(house, scene, policy, last=stands[-2] if len(stands) > 1 else None)
+
+
+def _change(
+    house: House, scene: Scene, commit: LandedCommit, plan: RollbackPlan, policy: tuple[ValueEdit, ...]
+) -> Change:
+    """The rollback as a change with files and message."""
+    root = next((r for r in scene.roots.values() if _touches(commit, r)), None)
+    worked = deciding.begin(house, scene, Timings(house.step))
+    rest = [edit for edit in plan.edits if edit.path not in plan.files]
+    view = scene.view.over(plan.files)
+    remake = [path.rpartition("/")[0] for path in plan.components if not path.endswith("/turndown/kustomization.yaml")]
+    applied = apply_edits(view.files, [*rest, *policy], worked.templates, remake=remake, parse=worked.parse)
+    proposal = Proposal(
+        kind="rollback",
+        subject=_subject(scene, commit),
+        cluster=root.cluster.name if root else "",
+        root=root.root.path if root else "",
+        namespace="",
+        edits=(*plan.edits, *policy),
+        reason=f"rolls back {commit.sha[:10]}: {commit.subject}",
+        ignores_windows=True,
+        ignores_budget=True,
+        reverts=commit.sha,
+    )
+    decision = Decision(id=deciding.new_id(scene.now), at=scene.now, proposal=proposal)
+    change = Change(id=deciding.new_id(scene.now), group=f"rollback-{commit.sha[:12]}", decisions=(decision,))
+    message = commit_message(change, worked.templates, currency=scene.state.fleet.pricing.currency)
+    return change.model_copy(update={"files": {**plan.files, **applied.files}, "message": message})
+
+
+def _builds(house: House, scene: Scene, change: Change) -> None:
+    root = change.decisions[0].proposal.root
+    if house.builder is None or not root or not scene.roots[root].state.inventory.wired:
+        return
+    house.builder.materialize(scene.view.base, {**scene.view.changed, **change.files})
+    built = house.builder.build_many([root])[root]
+    if not isinstance(built, bytes):
+        raise Stalled(f"{root} would not build after the rollback: {built.message}", hint="nothing was changed")

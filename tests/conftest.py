@@ -1,0 +1,53 @@
+"""Databases for tests: every store test runs on SQLite and, where it is installed, on PostgreSQL."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+import support_postgres
+from reconciler.store.database import open_database
+
+BACKENDS = ["sqlite"]
+if support_postgres.binaries() is not None or support_postgres.required():
+    BACKENDS.append("postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgres_socket() -> Iterator[str]:
+    """A PostgreSQL cluster of this test process, with a migrated template database in it."""
+    with support_postgres.server() as socket:
+        template = support_postgres.create(socket, name=support_postgres.TEMPLATE)
+        open_database(support_postgres.url(socket, template)).dispose()
+        yield socket
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite file to copy."""
+    file = tmp_path_factory.mktemp("template") / "trimtab.db"
+    open_database(f"sqlite:///{file}").dispose()
+    return file
+
+
+@pytest.fixture(params=BACKENDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh, migrated database."""
+    if request.param == "sqlite":
+        file = tmp_path / "trimtab.db"
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), file)
+        yield f"sqlite:///{file}"
+        return
+    socket = request.getfixturevalue("postgres_socket")
+    name = support_postgres.create(socket, template=support_postgres.TEMPLATE)
+    yield support_postgres.url(socket, name)
+    support_postgres.drop(socket, name)
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    opened = open_database(database_url)
+    yield opened
+    opened.dispose()
