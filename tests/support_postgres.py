@@ -4,6 +4,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -63,7 +64,7 @@ def server() -> Iterator[str]:
             _wait_until_up(str(home))
             yield str(home)
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # ends it at once, whoever is still connected
             try:
                 process.wait(timeout=10)
             except subprocess.TimeoutExpired:

@@ -101,17 +101,24 @@ def _undo_values(path: str, texts: list[bytes | None], machine: bool, draft: _Dr
         draft.kept.append(_file_kept(path))
         return
     differing = [at for at in _places(old, wrote) if not same_value(old.get(at), wrote.get(at))]
-    back = {at for at in differing if same_value(now.get(at), wrote.get(at))}
-    back -= _needed(back, old, now)
+    back = _going_back(differing, old, wrote, now)
+    staying = [at for at in differing if at not in back and at.field not in _BOOKKEEPING]
     draft.edits += (_edit(path, at, now.get(at), old.get(at)) for at in differing if at in back)
     draft.kept += (
         _edit(path, at, wrote.get(at), now.get(at))
-        for at in differing
-        if at not in back and at.field not in _BOOKKEEPING and not same_value(now.get(at), old.get(at))
+        for at in staying
+        if not same_value(now.get(at), old.get(at)) and (at in now or at in wrote)
     )
     if texts[0] is None and back and not {at for at in now if at not in back and at.field not in _BOOKKEEPING}:
         draft.files[path] = None
         draft.stays[path] = False
+
+
+def _going_back(differing: list[ValueAt], old: Values, wrote: Values, now: Values) -> set[ValueAt]:
+    # What the commit took away does not come back into an object that has itself gone away since.
+    lost = {(at.form, at.target) for at in wrote} - {(at.form, at.target) for at in now}
+    back = {at for at in differing if same_value(now.get(at), wrote.get(at)) and (at.form, at.target) not in lost}
+    return back - _needed(back, old, now)
 
 
 def _needed(back: set[ValueAt], old: Values, now: Values) -> set[ValueAt]:

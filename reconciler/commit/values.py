@@ -72,7 +72,7 @@ def _scalars(text: bytes, path: str, form: EditForm) -> dict[ValueAt, str]:
     values: dict[ValueAt, str] = {}
     seen: Counter[ObjectRef] = Counter()
     for node in yaml.compose_all(text, Loader=yaml.CSafeLoader):
-        if node is None:
+        if isinstance(node, yaml.ScalarNode) and not node.value:
             continue
         target = _target(node)
         seen[target] += 1

@@ -53,7 +53,7 @@ class Walk:
 
     def directory(self, directory: str, within: Sequence[str] = ()) -> list[Placed]:
         """The objects of a directory with a kustomization, after its transformers. ``within``: directories being read."""
-        kustomization = self._usable(directory)
+        kustomization = self.usable(directory)
         if kustomization is None:
             return []
         if kustomization.kind == "Component":
@@ -70,7 +70,8 @@ class Walk:
             self.refuse_duplicates(found)
         return found
 
-    def _usable(self, directory: str) -> Kustomization | None:
+    def usable(self, directory: str) -> Kustomization | None:
+        """As :meth:`kustomization`; one that cannot be used is noted as a problem."""
         try:
             return self.kustomization(directory)
         except InputError as error:

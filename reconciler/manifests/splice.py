@@ -5,6 +5,7 @@ unless exactly the asked values differ, the edit is refused. A key is a path of 
 mappings, the next element of the path names the item by its ``name``.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,7 +14,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 
 from reconciler.errors import InputError, Where
 from reconciler.manifests.yaml_reader import Document, load_all
-from reconciler.manifests.yaml_scalars import Written, json_key, plain_key, plain_value, write_plain, write_quoted
+from reconciler.manifests.yaml_scalars import Written, json_key, plain_value, write_plain, write_quoted
 from reconciler.manifests.yaml_source import Key, Source, Step, entry
 from reconciler.model.quantity import parse_quantity
 
@@ -22,6 +23,9 @@ QUANTITY_PARENTS: Final = (("requests",), ("limits",), ("hard",))
 """Under these keys Kubernetes reads ``1`` and ``"1"`` alike, so a quantity needs no quotes."""
 TEXT_PARENTS: Final = ("annotations", "labels")
 """Under these keys Kubernetes takes text only, so a number must be quoted."""
+
+_TYPED: Final = re.compile(r"true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+"""Texts that mean a boolean, a null or a number to every reader; what only YAML 1.1 takes for one (``on``) is text."""
 
 _IN_LINE: Final = -(10**6)
 
@@ -77,8 +81,9 @@ def find_scalar(text: bytes, document: int, key: Key, *, path: str) -> Found | N
 def set_scalars(text: bytes, document: int, sets: Mapping[Key, str], *, path: str) -> bytes:
     """Change, or add, the scalars at these keys; missing mappings are added in the style of their siblings.
 
-    A quoted scalar keeps its quotes. A plain one stays plain where YAML reads the new text as the same type (or both
-    are quantities under ``requests``, ``limits`` or ``hard``); else the new text is quoted, so that ``on`` stays text.
+    A quoted scalar keeps its quotes. A plain text stays text: a new one that YAML would read as a number, a boolean or
+    a null is quoted, unless both are quantities under ``requests``, ``limits`` or ``hard``. What was no text (``3``,
+    ``true``, nothing) takes ``true``, ``false``, ``null`` and decimal numbers as such; so does an added key.
 
     :raises InputError: when the text cannot be read, a list has no item of that name, the value is shared through an
         anchor, an alias or a merge key, is a block scalar or no scalar, or when anything else would change as well.
@@ -129,7 +134,7 @@ def remove_keys(text: bytes, document: int, keys: Iterable[Key], *, path: str) -
 
 def _new_leaf(new: str, key: Key) -> Written:
     plain = write_plain(new)
-    if plain and (isinstance(plain.value, str) or not set(key) & set(TEXT_PARENTS)):
+    if plain and (isinstance(plain.value, str) or (_TYPED.fullmatch(new) and not set(key) & set(TEXT_PARENTS))):
         return plain
     return write_quoted(new)
 
@@ -140,15 +145,16 @@ def _changed_leaf(old: ScalarNode, new: str, key: Key, *, in_json: bool) -> Writ
     plain = write_plain(new)
     if plain is None:
         return write_quoted(new)
-    was_text = isinstance(plain_value(old.value), str)
+    before = plain_value(old.value)
     if isinstance(plain.value, str):
-        return write_quoted(new) if in_json and not was_text else plain
+        return write_quoted(new) if in_json and not isinstance(before, str) else plain
     if set(key) & set(TEXT_PARENTS):
         return write_quoted(new)
-    if was_text:
+    if isinstance(before, str):
         quantities = key[-2:-1] in QUANTITY_PARENTS and _is_quantity(old.value) and _is_quantity(new)
         return plain if quantities else write_quoted(new)
-    return plain
+    same_kind = (before is None, isinstance(before, bool)) == (plain.value is None, isinstance(plain.value, bool))
+    return plain if same_kind or _TYPED.fullmatch(new) else write_quoted(new)
 
 
 def _is_quantity(text: str) -> bool:
@@ -161,7 +167,7 @@ def _is_quantity(text: str) -> bool:
 
 def _key_token(key: str, *, quote: bool) -> str:
     plain = write_plain(key)
-    return key if plain and not quote and plain_key(key) == key else write_quoted(key).text
+    return key if plain and not quote and plain.value == key else write_quoted(key).text
 
 
 # --- replacing and adding -------------------------------------------------------------------------------------------
@@ -298,12 +304,13 @@ def _removal(source: Source, steps: list[Step], key_node: ScalarNode, value: Nod
             return [_Cut(start, following, "")]
         return [_Cut(source.pair_end(*parent.value[position - 1]), end, "")]
     line = source.line_start(start)
+    written = start + len(source.text[start:end].rstrip())
     if source.text[line:start].strip():  # behind a dash
-        joined = following is not None and not source.text[end:following].strip()
-        return [_Cut(start, following if joined and following is not None else end, "{}" if only else "")]
+        joined = following is not None and not source.text[written:following].strip()
+        return [_Cut(start, following if joined and following is not None else written, "{}" if only else "")]
     owner = steps[-1].key
     if only and owner is None:
-        return [_Cut(start, end, "{}")]
+        return [_Cut(start, written, "{}")]
     cuts = [_whole_lines(source, line, end)]
     if only and owner is not None:
         offset, _ = source.after_colon(owner)

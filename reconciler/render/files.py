@@ -11,14 +11,13 @@ from reconciler.errors import InputError, Where
 from reconciler.manifests import component, machine_files
 from reconciler.model.change import ValueEdit
 from reconciler.model.machine_file import MachineFile
-from reconciler.render.fields import BOOKKEEPING
+from reconciler.render.fields import BOOKKEEPING, MAX_TARGETED_PATCHES
 from reconciler.render.files_view import FilesOver, FilesView
-from reconciler.render.machine_text import ContainerIndex, machine_text
+from reconciler.render.machine_text import ContainerIndex, Twins, machine_text
 from reconciler.render.source_edits import edit_source
 from reconciler.render.templates import Templates
 
-MAX_TARGETED_PATCHES = 150
-"""Above this, patches go without ``target``: kustomize's time grows faster than linear with them (FACTS)."""
+__all__ = ["MAX_TARGETED_PATCHES", "AppliedEdits", "FilesView", "Parse", "apply_edits"]
 
 PREPARED = "prepared"
 """The field of the edit that makes a namespace's empty turndown component."""
@@ -44,18 +43,20 @@ def apply_edits(
     templates: Templates,
     *,
     container_indexes: Mapping[str, ContainerIndex] | None = None,
+    twins: Mapping[str, Twins] | None = None,
     parse: Parse | None = None,
     remake: Iterable[str] = (),
 ) -> AppliedEdits:
     """Apply ``edits`` to ``view``. The same view and edits give the same bytes; applying them again gives no files.
 
     ``container_indexes``: by file path, where containers stand in the manifest of a kind that is not built in
-    (:func:`~reconciler.render.machine_text.places_of`). ``remake``: components whose list is generated anew whatever the
+    (:func:`~reconciler.render.machine_text.places_of`). ``twins``: by component folder (``<root>/trimtab``), the objects of
+    its root that kustomize takes for one another. ``remake``: components whose list is generated anew whatever the
     edits do.
 
     :raises InputError: when a file cannot be read, or a value has no place in it.
     """
-    work = _Work(view, templates, container_indexes or {}, parse or _parse)
+    work = _Work(view, templates, container_indexes or {}, twins or {}, parse or _parse)
     for path, of_file in sorted(_by_path(edits).items()):
         work.apply(path, of_file)
     for overlay in sorted(work.overlays | set(remake)):
@@ -78,7 +79,12 @@ class _Work:
     """One run of :func:`apply_edits`: what is written, what is outdated, and which components need a new list."""
 
     def __init__(
-        self, view: FilesView, templates: Templates, indexes: Mapping[str, ContainerIndex], parse: Parse
+        self,
+        view: FilesView,
+        templates: Templates,
+        indexes: Mapping[str, ContainerIndex],
+        twins: Mapping[str, Twins],
+        parse: Parse,
     ) -> None:
         self.files = FilesOver(view)
         self.outdated: list[ValueEdit] = []
@@ -86,6 +92,7 @@ class _Work:
         self._view = view
         self._templates = templates
         self._indexes = indexes
+        self._twins = twins
         self._parse = parse
         self._made: dict[str, MachineFile] = {}
 
@@ -114,7 +121,7 @@ class _Work:
     def _prepare(self, path: str, edits: Sequence[ValueEdit]) -> None:
         if (self.files.read(path) is None) == (edits[0].new is None):
             return
-        text = None if edits[0].new is None else component.turndown_component_text(()).encode()
+        text = None if edits[0].new is None else component.turndown_component_text(False).encode()
         self.files.written[path] = text
         self.overlays.add(_overlay_of(path, depth=3))
 
@@ -122,8 +129,8 @@ class _Work:
         text = self.files.read(path)
         values = dict(self._read_machine_file(path, text).values) if text is not None else {}
         stale = [edit for edit in edits if values.get(edit.field) not in (edit.old, edit.new)]
-        if stale:
-            self.outdated += stale
+        self.outdated += stale
+        if stale or all(values.get(edit.field) == edit.new for edit in edits):
             return
         for edit in edits:
             if edit.new is None:
@@ -133,28 +140,29 @@ class _Work:
         self._write_machine_file(path, edits[0], values, existed=text is not None)
 
     def _write_machine_file(self, path: str, edit: ValueEdit, values: dict[str, str], *, existed: bool) -> None:
-        stays = bool(values.keys() - BOOKKEEPING)
-        if stays:
-            assert edit.form not in ("source", "config")
-            made = MachineFile(form=edit.form, target=edit.target, values=values)
-            index = self._indexes.get(path)
-            self.files.written[path] = machine_text(made, self._templates, container_index=index, path=path)
-            self._made[path] = made
-        elif existed:
-            self.files.written[path] = None
-        if stays != existed:
-            self._list_changed(path, edit, stays=stays)
+        overlay = _overlay_of(path, depth=3 if edit.form == "turndown" else 2)
+        text: bytes | None = None
+        if values.keys() - BOOKKEEPING:
+            assert edit.form != "source"
+            assert edit.form != "config"
+            made = self._made[path] = MachineFile(form=edit.form, target=edit.target, values=values)
+            index, twins = self._indexes.get(path), self._twins.get(overlay)
+            text = machine_text(made, self._templates, container_index=index, twins=twins, path=path)
+        if text is not None or existed:
+            self.files.written[path] = text
+        if edit.form == "turndown":
+            self._write_turndown_component(path, overlay, text)
+        elif (text is not None) != existed:
+            self.overlays.add(overlay)
 
-    def _list_changed(self, path: str, edit: ValueEdit, *, stays: bool) -> None:
-        if edit.form != "turndown":
-            self.overlays.add(_overlay_of(path, depth=2))
-            return
-        folder = path.rpartition("/")[0]
-        beside = f"{folder}/kustomization.yaml"
+    def _write_turndown_component(self, path: str, overlay: str, text: bytes | None) -> None:
+        """The list beside ``turndown.yaml``; the component above only when the namespace is new to it."""
+        beside = path.rpartition("/")[0] + "/kustomization.yaml"
         if self.files.read(beside) is None:
-            self.overlays.add(_overlay_of(path, depth=3))
-        present = (path.rpartition("/")[2],) if stays else ()
-        self.files.written[beside] = component.turndown_component_text(present).encode()
+            self.overlays.add(overlay)
+        with_targets = text is not None and b"kind: PatchTransformer" in text
+        listed = component.turndown_component_text(text is not None, with_targets=with_targets)
+        self.files.written[beside] = listed.encode()
 
     def _read_machine_file(self, path: str, text: bytes) -> MachineFile:
         return self._made.get(path) or self._parse(text, path)
@@ -169,10 +177,15 @@ class _Work:
             if len(folders) == 2 and relative.endswith("/turndown/kustomization.yaml"):
                 turndowns.append(folders[0])
             elif len(folders) == 1 and relative.endswith(".yaml"):
-                text = self.files.read(path)
-                files[relative] = self._read_machine_file(path, text or b"")
+                files[relative] = self._read_machine_file(path, self.files.read(path) or b"")
         patches = sum(1 for file in files.values() if file.form != "hpa")
-        text = component.component_text(files, turndowns=turndowns, use_targets=patches <= MAX_TARGETED_PATCHES)
+        twins = self._twins.get(overlay, {})
+        text = component.component_text(
+            files,
+            turndowns=turndowns,
+            use_targets=patches <= MAX_TARGETED_PATCHES,
+            selectors={path: selector for path, file in files.items() if (selector := twins.get(file.target.key))},
+        )
         self.files.written[f"{overlay}/kustomization.yaml"] = text.encode()
 
 

@@ -1,10 +1,7 @@
 """The files that a change is rendered against: a commit's tree, with what earlier changes of the pass have put over it."""
 
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import Protocol
-
-from reconciler.model.tree import Tree
 
 
 class FilesView(Protocol):
@@ -17,24 +14,6 @@ class FilesView(Protocol):
     def list(self, prefix: str) -> Iterable[str]:
         """Paths of all files under a folder; ``prefix`` ends in ``/``."""
         ...
-
-
-class TreeFiles:
-    """A commit's tree as a view."""
-
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-        self._paths = sorted(tree.blobs)
-
-    def read(self, path: str) -> bytes | None:
-        return self._tree.read(path) if path in self._tree.blobs else None
-
-    def list(self, prefix: str) -> Iterable[str]:
-        start = bisect_left(self._paths, prefix)
-        for path in self._paths[start:]:
-            if not path.startswith(prefix):
-                return
-            yield path
 
 
 class FilesOver:

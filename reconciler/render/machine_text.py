@@ -5,10 +5,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from reconciler.errors import InputError, Where
-from reconciler.manifests import machine_files
+from reconciler.manifests import component, machine_files
 from reconciler.model.machine_file import FileForm, MachineFile
-from reconciler.model.workload import BUILT_IN_KINDS, ObjectRef, Workload
-from reconciler.render.fields import BOOKKEEPING, BOUNDS, RESOURCES, ROLES, pod_path, split_request
+from reconciler.model.workload import ObjectRef, Workload
+from reconciler.render.fields import (
+    BOOKKEEPING,
+    BOUNDS,
+    MAX_TARGETED_PATCHES,
+    RESOURCES,
+    ROLES,
+    pod_path,
+    split_request,
+    turndown_target,
+)
 from reconciler.render.templates import Templates
 
 Variables = dict[str, object]
@@ -22,8 +31,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 @dataclass(frozen=True)
 class ContainerPlace:
-    """Where a container stands in its list, and which of ``resources``, ``resources/requests``, ``resources/limits``
-    people's own manifest has there: JSON 6902 can add only to what is there."""
+    """Where a container stands in its list, and which of ``resources``, ``resources/requests`` and ``resources/limits``
+    are in people's own manifest: JSON 6902 can add only to what is there."""
 
     index: int
     present: frozenset[str] = frozenset({"resources", "resources/requests", "resources/limits"})
@@ -32,6 +41,9 @@ class ContainerPlace:
 ContainerIndex = Mapping[str, ContainerPlace | int]
 """By ``<role>/<container>``, as the fields of a ``requests`` file begin. A bare number: all three maps are there."""
 
+Twins = Mapping[str, str]
+""":attr:`~reconciler.model.inventory.Inventory.twins` of a root: annotation selectors by the key of the object."""
+
 
 def places_of(workload: Workload) -> dict[str, ContainerPlace]:
     """The places of a workload's containers, for a kind that is patched by JSON 6902."""
@@ -39,28 +51,32 @@ def places_of(workload: Workload) -> dict[str, ContainerPlace]:
     counts = dict.fromkeys(ROLES, 0)
     for container in workload.containers:
         role = "containers" if container.role == "main" else "initContainers"
-        sizes = container.resources
-        present = {"resources/requests"} if (sizes.cpu_request, sizes.memory_request) != (None, None) else set()
-        present |= {"resources/limits"} if (sizes.cpu_limit, sizes.memory_limit) != (None, None) else set()
-        present |= {"resources"} if present else set()
-        places[f"{role}/{container.name}"] = ContainerPlace(counts[role], frozenset(present))
+        places[f"{role}/{container.name}"] = ContainerPlace(counts[role], frozenset(container.written))
         counts[role] += 1
     return places
 
 
 def machine_text(
-    file: MachineFile, templates: Templates, *, container_index: ContainerIndex | None = None, path: str = ""
+    file: MachineFile,
+    templates: Templates,
+    *,
+    container_index: ContainerIndex | None = None,
+    twins: Twins | None = None,
+    path: str = "",
 ) -> bytes:
     """The whole file, from its values. Keys stand in a fixed order, containers by name.
 
-    ``path`` is for messages. ``container_index`` is needed for ``requests`` of kinds other than the built-in ones.
+    ``container_index`` is needed for ``requests`` of kinds other than the built-in ones, ``twins`` for a turndown of
+    objects that kustomize takes for one another. ``path`` is for messages.
 
     :raises InputError: when a value is not one that the form has, a container's place is not known, or a template
         of the fleet repo's own fails or loses a value.
     """
     _refuse_control_characters(file, path)
-    if file.form == "requests" and file.target.kind not in BUILT_IN_KINDS:
+    if component.is_json6902(file):
         name, variables = _JSON6902, _json6902(file, path, container_index or {})
+    elif file.form == "turndown":
+        name, variables = "turndown.yaml.j2", _turndown(file, path, twins or {})
     else:
         name, shape = _SHAPES[file.form]
         variables = shape(file, path)
@@ -236,18 +252,21 @@ def _replicas(file: MachineFile, path: str) -> Variables:
     return {"replicas": file.values.get("replicas", "null")}
 
 
-def _turndown(file: MachineFile, path: str) -> Variables:
+def _turndown(file: MachineFile, path: str, twins: Twins) -> Variables:
+    """Each patch with a target of its own, so that the build stands when a person deletes a workload meanwhile; above
+    150 of them without, as kustomize's time grows faster than linear with targets (FACTS)."""
     objects: list[Variables] = []
     for field, value in sorted(file.values.items()):
         if field in BOOKKEEPING:
             continue
-        parts = field.split("|")
+        target = turndown_target(field)
         key, _, to = value.partition("=")
-        if len(parts) != 4 or key not in ("replicas", "suspend"):
+        if target is None or key not in ("replicas", "suspend"):
             raise _unknown(path, field, "turndown")
-        names = dict(zip(("api_version", "kind", "namespace", "name"), parts, strict=True))
-        objects.append({**names, "key": key, "value": to})
-    return {"action": file.values.get("action", ""), "objects": objects}
+        selects = component.target_text(target, selector=twins.get(target.key, ""), indent=0).rstrip("\n")
+        objects.append({**_target(target), "key": key, "value": to, "selects": selects})
+    targeted = len(objects) <= MAX_TARGETED_PATCHES or any(field in twins for field in file.values)
+    return {"action": file.values.get("action", ""), "objects": objects, "targeted": targeted}
 
 
 _JSON6902 = "requests-patch-json6902.yaml.j2"
@@ -256,6 +275,5 @@ _SHAPES: dict[FileForm, tuple[str, Callable[[MachineFile, str], Variables]]] = {
     "hpa": ("hpa.yaml.j2", _hpa),
     "quota": ("resourcequota.yaml.j2", _quantities("hard/")),
     "nodepool": ("nodepool.yaml.j2", _quantities("limits/")),
-    "turndown": ("turndown.yaml.j2", _turndown),
     "replicas": ("replicas-patch.yaml.j2", _replicas),
 }

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from reconciler.model.change import Change, Decision, Proposal, ValueEdit
-from reconciler.render.fields import split_request
+from reconciler.render.fields import BOOKKEEPING, split_request
 from reconciler.render.subject import MAX_SUBJECT, saving_of, saving_words, subject_line
 from reconciler.render.templates import Templates
 from reconciler.render.words import code, one_line, prose, shortened
@@ -42,11 +42,6 @@ def commit_message(change: Change, templates: Templates, *, currency: str = "USD
     )
     paragraphs = [_settled(text), *_reverts(change), "\n".join(_trailers(change))]
     return "\n\n".join(paragraphs) + "\n"
-
-
-def pr_title(change: Change, *, currency: str = "USD") -> str:
-    """The title of the change's pull request: the commit's subject."""
-    return subject_line(change, currency=currency)
 
 
 def pr_body(
@@ -133,7 +128,12 @@ def _about(proposal: Proposal) -> str:
 
 def _rows(decisions: Sequence[Decision]) -> tuple[Rows, int]:
     """One row a value: what it belongs to, which value, old and new; and how many there are beyond the first 200."""
-    edits = [(decision.proposal, edit) for decision in decisions for edit in decision.proposal.edits]
+    edits = [
+        (decision.proposal, edit)
+        for decision in decisions
+        for edit in decision.proposal.edits
+        if edit.field not in BOOKKEEPING
+    ]
     rows = [_row(proposal, edit) for proposal, edit in edits[:MAX_ROWS]]
     return rows, max(len(edits) - MAX_ROWS, 0)
 
@@ -156,7 +156,7 @@ def _place(proposal: Proposal, edit: ValueEdit) -> tuple[str, str]:
         role, container, bound, resource = split_request(edit.field)
         init = "init " if role == "initContainers" else ""
         return f"{edit.target.kind} {about}", f"{init}{container} {resource} {bound.removesuffix('s')}"
-    return f"{edit.target.kind} {about}", edit.field.replace("/", " ")
+    return f"{'HPA' if edit.form == 'hpa' else edit.target.kind} {about}", edit.field.replace("/", " ")
 
 
 def _grouped(rows: Rows) -> list[dict[str, object]]:

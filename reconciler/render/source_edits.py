@@ -46,7 +46,9 @@ def edit_source(text: bytes, edits: Sequence[ValueEdit], *, path: str) -> tuple[
             continue
         found = [splice.find_scalar(text, document, split_field(edit.field), path=path) for edit in of_object]
         values = [at.value if at is not None else None for at in found]
-        stale = [e for e, v in zip(of_object, values, strict=True) if not (same_value(v, e.old) or same_value(v, e.new))]
+        stale = [
+            e for e, v in zip(of_object, values, strict=True) if not (same_value(v, e.old) or same_value(v, e.new))
+        ]
         outdated += stale
         if not stale:
             due = [e for e, v in zip(of_object, values, strict=True) if not same_value(v, e.new)]

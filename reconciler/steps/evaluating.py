@@ -6,6 +6,7 @@ Two phases, because an action must see the HPAs that the policies of the same pa
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import PurePosixPath
 
 from reconciler.errors import InputError
 from reconciler.evaluate.arbitration import one_winner_per_field
@@ -18,7 +19,7 @@ from reconciler.evaluate.scaling import policy_proposals
 from reconciler.evaluate.scaling_outlook import Outlook
 from reconciler.evaluate.sizing_cover import Covering, subject_of
 from reconciler.evaluate.stale import stale_proposals
-from reconciler.evaluate.turndown import orphan_turnups, turndown_path, turndown_proposals
+from reconciler.evaluate.turndown import orphan_turnups, turndown_proposals
 from reconciler.model.action import ActionConfig, SizingParameters
 from reconciler.model.change import Proposal
 from reconciler.model.inventory import Problem
@@ -201,13 +202,10 @@ def _refused_turndowns(scene: Scene, action: ActionConfig, cluster: str) -> froz
     A refused turndown is off for the window in hand, not for ever: 0 replicas never differ from 0 by 20 %.
     """
     opened = gating.opened_at(scene, action, cluster)
-    paths = {r.path for r in scene.refusals if r.subject == action.id and r.at >= opened}
     return frozenset(
-        (cluster, namespace)
-        for state in scene.root_states
-        if state.inventory.cluster == cluster
-        for namespace in {w.key.namespace for w in state.inventory.workloads}
-        if turndown_path(state, namespace) in paths
+        (cluster, PurePosixPath(refusal.path).parent.parent.name)
+        for refusal in scene.refusals
+        if refusal.subject == action.id and refusal.at >= opened and refusal.path.endswith("/turndown/turndown.yaml")
     )
 
 

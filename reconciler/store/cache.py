@@ -24,7 +24,7 @@ class CacheStore:
         with reading(self._engine) as connection:
             for some in chunks_of(keys):
                 query = select(cache.c.key, cache.c.value).where(cache.c.key.in_(some))
-                found.update(dict(connection.execute(query)))
+                found.update((key, body) for key, body in connection.execute(query))
         self._read.update(found)
         return found
 

@@ -185,7 +185,7 @@ def _ids(connection: Connection, fleet: str, fingerprints: Iterable[str]) -> dic
     found: dict[str, str] = {}
     for some in chunks_of(fingerprints):
         rows = connection.execute(query.where(open_decisions.c.fleet == fleet, open_decisions.c.fingerprint.in_(some)))
-        found.update(dict(rows))
+        found.update((fingerprint, known) for fingerprint, known in rows)
     return found
 
 

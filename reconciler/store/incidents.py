@@ -58,13 +58,13 @@ def ooms(
     connection: Connection, cluster: str, since: datetime, until: datetime
 ) -> dict[tuple[WorkloadKey, str], OomRecord]:
     """Sums over the UTC days that the window overlaps, by workload and container."""
-    days = [to_micros(instant) // _MICROS_A_DAY for instant in (since, until)]
+    first, last = (to_micros(instant) // _MICROS_A_DAY for instant in (since, until))
     columns = (incidents.c.namespace, incidents.c.kind, incidents.c.name, incidents.c.container)
     query = (
         select(
             *columns, func.sum(incidents.c.oom_kills), func.sum(incidents.c.restarts), func.max(incidents.c.peak_bytes)
         )
-        .where(incidents.c.cluster == cluster, incidents.c.day.between(*days))
+        .where(incidents.c.cluster == cluster, incidents.c.day.between(first, last))
         .group_by(*columns)
     )
     found = {}

@@ -150,11 +150,8 @@ def _advance(connection: Connection, newest: Mapping[str, int]) -> dict[str, int
 def _drop_hours(connection: Connection, cluster: str, before_day: int) -> None:
     """The days' rows have everything already: dropping their hours is all there is to do."""
     mine = select(usage_series.c.id).where(usage_series.c.cluster == cluster)
-    connection.execute(
-        delete(usage_hours).where(
-            usage_hours.c.key.bitwise_and(LAST_DAY) < before_day, usage_hours.c.key.bitwise_rshift(16).in_(mine)
-        )
-    )
+    days, theirs = usage_hours.c.key % (LAST_DAY + 1), usage_hours.c.key // (LAST_DAY + 1)
+    connection.execute(delete(usage_hours).where(days < before_day, theirs.in_(mine)))
     connection.execute(
         update(usage_clusters)
         .where(usage_clusters.c.cluster == cluster, usage_clusters.c.compacted_day < before_day)

@@ -46,7 +46,7 @@ class Batch:
 def fold_in(connection: Connection, batch: Batch, *, dedupe: bool) -> int:
     """Write the samples; gives how many of them were new."""
     batch = batch.take(np.argsort(batch.key, kind="stable"))  # stable: of two at one second the first one wins
-    keys = np.unique(batch.key)
+    keys = _distinct(batch.key)
     new = 0
     for begin in range(0, len(keys), _ROWS_AT_A_TIME):
         some = keys[begin : begin + _ROWS_AT_A_TIME]
@@ -61,7 +61,7 @@ def _fold_some(connection: Connection, batch: Batch, keys: Ints, *, dedupe: bool
     seconds = [stored[key][1] if key in stored else b"" for key in keys.tolist()]
     if dedupe:
         fresh, seconds = _unseen(batch, keys, seconds)
-        batch = batch.take(fresh)
+        batch = batch.take(np.sort(fresh))
     if not len(batch.key):
         return 0
     sketches = _fold_days(batch, {key: sketch for key, (sketch, _) in stored.items()})
@@ -70,6 +70,10 @@ def _fold_some(connection: Connection, batch: Batch, keys: Ints, *, dedupe: bool
     execute_many(connection, upsert_into(connection, usage_days), rows)
     _fold_hours(connection, batch.take(batch.by_hour))
     return len(batch.key)
+
+
+def _distinct(ascending: Ints) -> Ints:
+    return ascending[np.flatnonzero(np.diff(ascending, prepend=-1))]
 
 
 def _unseen(batch: Batch, keys: Ints, seconds: list[bytes]) -> tuple[Ints, list[bytes]]:
@@ -102,7 +106,7 @@ def _fold_days(batch: Batch, stored: dict[int, bytes]) -> dict[int, bytes]:
 def _fold_hours(connection: Connection, batch: Batch) -> None:
     if not len(batch.key):
         return
-    keys = np.unique(batch.key)
+    keys = _distinct(batch.key)
     query = select(usage_hours).where(usage_hours.c.key.in_(keys.tolist()))
     stored = connection.execute(query).all()
     hour_of = np.searchsorted(keys, batch.key) * HOURS_A_DAY + batch.second // HOUR_SECONDS

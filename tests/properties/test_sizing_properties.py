@@ -140,6 +140,7 @@ def contexts(draw: st.DrawFn, *, bounded: bool = True) -> SizingContext:
         limit_ranges=draw(limit_ranges()) if bounded else (),
         largest_node=draw(node) if bounded else None,
         hpa_files=draw(st.sampled_from([{}, {KEY: hpa("70%")}])),
+        policy_cpu_percent=draw(st.sampled_from([{}, {KEY: 62.5}])),
         replicas=draw(st.sampled_from([{}, {KEY: 4}])),
     )
 

@@ -153,9 +153,7 @@ def rules_for(days: list[int], months: list[int]) -> st.SearchStrategy[Rule]:
         Rule,
         minute=fields(0, 59, st.sampled_from([0, 1, 15, 29, 30, 31, 59])),
         hour=fields(0, 23, st.sampled_from([0, 1, 2, 3, 12, 22, 23])),
-        day=st.one_of(
-            st.just(star), st.just(star), fields(1, 31, st.sampled_from([d for d in days if d <= 28]))
-        ),
+        day=st.one_of(st.just(star), st.just(star), fields(1, 31, st.sampled_from([d for d in days if d <= 28]))),
         month=st.one_of(st.just(star), fields(1, 12, st.sampled_from(months))),
         weekday=st.one_of(st.just(star), fields(0, 6, st.integers(0, 6))),
     )

@@ -101,6 +101,8 @@ def test_two_urls_have_two_clones_with_readable_names() -> None:
     assert slug("/srv/" + "x" * 500).count("/") == 0 and len(slug("/srv/" + "x" * 500)) < 100
 
 
-@pytest.mark.parametrize("path", ["a", "a/b.yaml", "größe", "a.git", ".github/x", "..a", "a..", ".gitignore", "a b", "~"])
+@pytest.mark.parametrize(
+    "path", ["a", "a/b.yaml", "größe", "a.git", ".github/x", "..a", "a..", ".gitignore", "a b", "~"]
+)
 def test_ordinary_paths_may_be_written(path: str) -> None:
     assert path_refusal(path) == ""

@@ -80,7 +80,10 @@ def test_words_about_a_trailer_are_none(message: str) -> None:
 def test_reverts_are_read_as_git_writes_them() -> None:
     assert parse_reverts(f'Revert "x"\n\nThis reverts commit {sha(1)}.\n') == (sha(1),)
     assert parse_reverts(f"Revert\n\nThis reverts commit {sha(1)}, reversing\nchanges made to {sha(2)}.\n") == (sha(1),)
-    assert parse_reverts(f"Revert\n\nThis reverts commit {sha(1)}.\nThis reverts commit {sha(2)}.\n") == (sha(1), sha(2))
+    assert parse_reverts(f"Revert\n\nThis reverts commit {sha(1)}.\nThis reverts commit {sha(2)}.\n") == (
+        sha(1),
+        sha(2),
+    )
     assert parse_reverts(f"Do not say: This reverts commit {sha(1)}.\n") == ()
 
 

@@ -181,7 +181,7 @@ def test_the_metric_follows_peoples_request_and_not_ours() -> None:
     context = {"hpa_files": {KEY: hpa(cpu="70%")}, "requests_files": {KEY: ours}}
     found = proposed(workload(), overlay={REQUESTS: ours}, **context)
     assert moves(found)[HPA, "metrics/cpu"] == ("70%", "350m")
-    context["hpa_files"] = {KEY: hpa(cpu="350m")}
+    context |= {"hpa_files": {KEY: hpa(cpu="350m")}, "policy_cpu_percent": {KEY: 70.0}}
     again = moves(proposed(workload(), overlay={REQUESTS: ours}, **context))
     assert (REQUESTS, "containers/server/requests/cpu") in again
     assert (HPA, "metrics/cpu") not in again
