@@ -48,7 +48,7 @@ def server() -> Iterator[str]:
     programs = binaries()
     assert programs is not None, "PostgreSQL is not installed (initdb was not found)"
     user = _ordinary_user()
-    home = Path(tempfile.mkdtemp(prefix="trimtab-pg-"))
+    home = Path(tempfile.mkdtemp(prefix="trimtab-pg-", dir="/tmp"))  # a socket's path has 107 bytes at most
     try:
         if user is not None:
             shutil.chown(home, user)

@@ -1,7 +1,7 @@
 """Git processes, started through GitPython in an environment that is known to the last variable.
 
 Nothing of the caller's surroundings reaches Git: no ``GIT_*`` variable (a hook or an alias may have started us), no
-system or user configuration, no prompt, no hook of a clone. What reaches it is listed in :data:`KEPT` and below.
+setting of Trimtab's, no system or user configuration, no prompt, no hook of a clone. What reaches it is listed in :data:`KEPT` and below.
 """
 
 import os
@@ -35,6 +35,8 @@ KEPT = frozenset(
 )
 """Variables that say how to reach and trust a host, and where Git is installed; every other ``GIT_*`` is dropped."""
 
+_SCRUBBED = ("GIT_", "TRIMTAB_")  # our own settings hold tokens, and a local remote's hooks inherit what Git gets
+
 _USERS_OWN = frozenset({"GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_SYSTEM"})
 
 _CONFIG = {
@@ -50,7 +52,7 @@ _CONFIG = {
 _BATCH_SSH = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15"
 
 LOCAL_SECONDS = 120.0
-REMOTE_SECONDS = 600.0
+REMOTE_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class Client:
         """
         full = self.environment(config) | (env or {})
         kept = KEPT | (_USERS_OWN if self._as_user else frozenset())
-        stray = [name for name in os.environ if name.startswith("GIT_") and name not in kept and name not in full]
+        stray = [name for name in os.environ if name.startswith(_SCRUBBED) and name not in kept and name not in full]
         place = [f"--git-dir={self.git_dir}"] if self.git_dir else []
         command = ["git", *place, *words]
         if stray:
@@ -155,7 +157,7 @@ class Client:
     ) -> Finished:
         """Run ``git words…`` to its end, whatever its status. ``remote``: it may ask for the remote's credentials.
 
-        :raises RetryLater: when it takes longer than ``seconds`` (default: 120, remote 600).
+        :raises RetryLater: when it takes longer than ``seconds`` (default: 120, remote 900).
         """
         limit = seconds or (REMOTE_SECONDS if remote else LOCAL_SECONDS)
         extra = (self._remote_env if remote else {}) | (env or {})

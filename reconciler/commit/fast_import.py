@@ -1,6 +1,8 @@
 """``git fast-import``, kept open: the quickest way to write blobs, trees and commits (DESIGN §4, FACTS §Git)."""
 
+import fcntl
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from subprocess import Popen
 from typing import TYPE_CHECKING, cast
@@ -11,7 +13,7 @@ from reconciler.commit.failures import explain
 if TYPE_CHECKING:
     from git.cmd import Git
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
 _MOST_OBJECTS = 200_000  # fast-import remembers each object it wrote; a new process forgets them
 
 
@@ -102,6 +104,7 @@ class FastImport:
             words = ("fast-import", "--quiet", "--force", "--date-format=raw")
             self._running = self._client.spawn(*words)
             self._objects = 0
+            _widen(cast("Popen[bytes]", self._running.proc))
         return cast("Popen[bytes]", self._running.proc)
 
     def _died(self) -> ProcessDied:
@@ -111,6 +114,13 @@ class FastImport:
         if self._client.git_dir:
             (self._client.git_dir / f"fast_import_crash_{process.pid}").unlink(missing_ok=True)
         return ProcessDied(self._client.scrubbed(err), process.returncode)
+
+
+def _widen(process: "Popen[bytes]") -> None:
+    """Let the pipe hold as much as one chunk, so that fast-import works while the next one is made (Linux only)."""
+    assert process.stdin
+    with suppress(OSError, AttributeError):
+        fcntl.fcntl(process.stdin, fcntl.F_SETPIPE_SZ, _CHUNK_BYTES)
 
 
 def _stream(draft: Draft, ref: str, mark: int) -> Iterator[bytes]:

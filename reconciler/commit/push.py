@@ -8,7 +8,6 @@ from reconciler.commit.failures import explain, said
 from reconciler.commit.remote import Remote
 from reconciler.errors import Stalled, TrimtabError
 
-NOWHERE = "0" * 40
 _MOVED = re.compile(
     r"fetch first|non-fast-forward|stale info|cannot lock ref|failed to update ref|already exists|incorrect old value"
     r"|reference already exists|failed to lock",

@@ -95,7 +95,7 @@ class Repository:
         with self.exclusive():
             self.client.must(
                 "fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
-                "--end-of-options", self.remote.url, f"+refs/heads/*:{TRACKING}*",
+                "--update-shallow", "--end-of-options", self.remote.url, f"+refs/heads/*:{TRACKING}*",
                 doing="fetch the fleet repo", remote=True,
             )  # fmt: skip
         head = self.branch_head(self.branch)
@@ -193,7 +193,7 @@ class Repository:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Alone on this clone among all threads and processes. Not to be nested."""
-        with held(self.git_dir / "trimtab.lock", seconds=900):
+        with held(self.git_dir / "trimtab.lock", seconds=1000):
             yield
 
     def _no_branch(self) -> Stalled:

@@ -57,7 +57,7 @@ class Writer:
         :raises Stalled: a full disk, a signing key that is missing or refused.
         """
         listing = self._repository.listing(parent)
-        blobs = _changed(files, listing, len(parent))
+        blobs = _changed(files, listing)
         if not blobs:
             return parent
         check_paths((path for path, blob in blobs.items() if blob), listing)
@@ -124,19 +124,19 @@ class Writer:
     def _landed(self, result: PushResult, ref: str, new: str, old: str) -> PushResult:
         if result.pushed:
             self._repository.move_tracking(ref, new, old)
+            self._repository.tidy()
         return result
 
 
-def _changed(files: Mapping[str, bytes | None], listing: Listing, id_length: int) -> dict[str, str | None]:
+def _changed(files: Mapping[str, bytes | None], listing: Listing) -> dict[str, str | None]:
     """The new blob id of each path that really changes, None = it goes away."""
-    blobs = {path: None if content is None else blob_id(content, id_length) for path, content in files.items()}
+    blobs = {path: None if content is None else blob_id(content) for path, content in files.items()}
     return {path: blob for path, blob in blobs.items() if blob != listing.blobs.get(path)}
 
 
-def blob_id(content: bytes, id_length: int = 40) -> str:
-    """The id that Git gives to ``content``, in a repository whose ids have ``id_length`` digits."""
-    algorithm = hashlib.sha256 if id_length == 64 else hashlib.sha1
-    return algorithm(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+def blob_id(content: bytes) -> str:
+    """The id that Git gives to ``content``."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def _entry(listing: Listing, path: str, content: bytes | None) -> tuple[str, bytes] | None:

@@ -29,7 +29,8 @@ class Case(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Millicores or bytes, old and new; equal where nothing changes. ``summary``: the history that was looked at."""
+    """Millicores or bytes, old and new. ``changed``: the new ones are to be written; a difference under the minimum
+    change is only shown. ``summary``: the history that was looked at."""
 
     old: int | None
     old_limit: int | None
@@ -60,7 +61,10 @@ def decided(case: Case, wanted: Demand, fitted: Fitted, why: str, *, summary: Us
     if not forced:
         small = _too_small(case, fitted, move)
         if small:
-            return Outcome.unchanged(current, f"{why}; {small}", summary)
+            # What was computed is shown; that it is not worth a change is said, and nothing is written.
+            return Outcome(
+                current.request, current.limit, fitted.request, fitted.limit, False, f"{why}; {small}", summary
+            )
     refused = _refused(case, fitted)
     if refused:
         return Outcome.unchanged(current, f"{why}; {move} {refused}", summary)

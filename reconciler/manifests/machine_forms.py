@@ -119,7 +119,7 @@ def read_json6902(operations: list[Any], text: bytes) -> MachineFile:
         at = f"[{number}]"
         entry = _only_keys(operation, ("op", "path", "value"), at)
         match = _ADDED.fullmatch(str(entry.get("path", "")))
-        if match is None or entry.get("op") not in ("test", "add"):
+        if match is None or entry.get("op") != ("test" if match[4] == "name" else "add"):
             raise Odd("is nothing that Trimtab writes here", at)
         base, role, bound, resource = match[1], match[2], match[5], match[6]
         if entry["op"] == "test":

@@ -63,12 +63,14 @@ class Walk:
         found: list[Placed] = []
         for entry in kustomization.resources:
             found += self.entry(kustomization, entry, (*within, directory))
-        self.refuse_duplicates(found)
-        for placed in found:
-            placed.transform(kustomization)
-        if kustomization.namespace:
-            self.refuse_duplicates(found)
-        return found
+        return self.transformed(found, kustomization)
+
+    def transformed(self, objects: list[Placed], by: Kustomization) -> list[Placed]:
+        """The objects of one level after its transformers, each identity once; others are noted as problems."""
+        objects = self._unique(objects)
+        for placed in objects:
+            placed.transform(by)
+        return self._unique(objects) if by.namespace else objects
 
     def usable(self, directory: str) -> Kustomization | None:
         """As :meth:`kustomization`; one that cannot be used is noted as a problem."""
@@ -124,9 +126,10 @@ class Walk:
             hint = f"commit {path}, or take the entry out"
         self._blocked(kustomization.path, message, at="resources", hint=hint)
 
-    def refuse_duplicates(self, objects: Iterable[Placed]) -> None:
-        """Note objects that kustomize refuses because another one has the same identity."""
-        for first, second in duplicates(objects):
+    def _unique(self, objects: list[Placed]) -> list[Placed]:
+        """``objects`` without those that kustomize refuses because one before has the same identity."""
+        pairs = duplicates(objects)
+        for first, second in pairs:
             ref, source, other = second.declared.ref, second.declared.source, first.declared.source
             self._blocked(
                 source.path,
@@ -135,6 +138,8 @@ class Walk:
                 line=source.line,
                 hint="kustomize refuses to build this; keep one of the two",
             )
+        refused = {id(second) for _, second in pairs}
+        return [placed for placed in objects if id(placed) not in refused] if refused else objects
 
     def _blocked(self, path: str, message: str, *, line: int = 0, at: str = "", hint: str = "") -> None:
         self.problems.append(Problem(path=path, line=line, field=at, message=message, hint=hint, blocks_root=True))

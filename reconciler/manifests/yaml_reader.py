@@ -55,20 +55,22 @@ class Document:
 
 @dataclass(slots=True)
 class Located:
-    """A document in which each field knows its place."""
+    """A document in which each field knows its place, found when it is first asked for."""
 
     value: Any
     path: str
-    index: int = 0
-    places: dict[KeyPath, tuple[int, int]] = field(default_factory=dict, repr=False)
+    index: int
+    line: int
+    places: "_Places" = field(repr=False, compare=False)
 
     def where(self, key_path: KeyPath) -> Where:
         """The place of a field (its key; an item itself), or of the nearest parent that is written there."""
+        places = self.places.of(self.index)
         for length in range(len(key_path), -1, -1):
-            place = self.places.get(key_path[:length])
+            place = places.get(key_path[:length])
             if place:
                 return Where(self.path, *place, field=field_text(key_path))
-        return Where(self.path, field=field_text(key_path))
+        return Where(self.path, self.line, field=field_text(key_path))
 
 
 def field_text(key_path: KeyPath) -> str:
@@ -272,7 +274,7 @@ def _unreadable(error: ReaderError, text: bytes, path: str) -> InputError:
     )
 
 
-def syntax_error(error: MarkedYAMLError | RuamelError, path: str) -> InputError:
+def syntax_error(error: MarkedYAMLError, path: str) -> InputError:
     """A parser's complaint as an :class:`InputError` at its place."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "context", None) or str(error)
@@ -293,29 +295,43 @@ def load_config(text: bytes, *, path: str) -> Located:
     if not documents:
         raise InputError("the file is empty", where=Where(path))
     if len(documents) > 1:
-        line, column = documents[1].places[()]
-        raise InputError("more than one document in the file", where=Where(path, line, column), hint="keep only one")
+        second = documents[1].where(())
+        raise InputError("more than one document in the file", where=second, hint="keep only one")
     return documents[0]
 
 
 def load_configs(text: bytes, *, path: str) -> list[Located]:
     """Every document that is not blank, each field with its place. :raises InputError: as :func:`load_all`.
 
-    The fast reader goes first, so that ruamel.yaml only ever sees what is within the limits.
+    Values come from the fast reader; ruamel.yaml is asked for places only, and only for a text within the limits.
     """
-    documents = {document.index: document for document in load_all(text, path=path)}
-    ruamel = YAML(typ="safe", pure=True)
-    ruamel.composer.warn_double_anchors = False
-    located = []
-    try:
-        for index, node in enumerate(ruamel.compose_all(text.decode("utf-8-sig"))):
-            if index in documents:
-                places: dict[KeyPath, tuple[int, int]] = {}
-                _note_places(node, (), places)
-                located.append(Located(documents[index].value, path, index, places))
-    except RuamelError as error:
-        raise syntax_error(error, path) from None
-    return located
+    places = _Places(text)
+    return [Located(d.value, path, d.index, d.line, places) for d in load_all(text, path=path)]
+
+
+class _Places:
+    """Line and column of every field of a file, by document; made at the first question, which costs milliseconds."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._found: list[dict[KeyPath, tuple[int, int]]] | None = None
+
+    def of(self, document: int) -> dict[KeyPath, tuple[int, int]]:
+        """Empty where ruamel.yaml, which is stricter here and there, cannot read what libyaml could."""
+        if self._found is None:
+            self._found = []
+            try:
+                self._find(self._found)
+            except RuamelError:
+                self._found.clear()
+        return self._found[document] if document < len(self._found) else {}
+
+    def _find(self, found: list[dict[KeyPath, tuple[int, int]]]) -> None:
+        ruamel = YAML(typ="safe", pure=True)
+        ruamel.composer.warn_double_anchors = False
+        for node in ruamel.compose_all(self._text.decode("utf-8-sig")):
+            found.append({})
+            _note_places(node, (), found[-1])
 
 
 def _note_places(node: Any, at: KeyPath, places: dict[KeyPath, tuple[int, int]]) -> None:

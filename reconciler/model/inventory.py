@@ -14,12 +14,14 @@ class Problem(Model):
     path: str
     message: str
     line: int = 0
+    column: int = 0
     field: str = ""
     hint: str = ""
     blocks_root: bool = False
 
     def __str__(self) -> str:
         place = f"{self.path}:{self.line}" if self.line else self.path
+        place += f":{self.column}" if self.column else ""
         return f"{place}: {self.field + ': ' if self.field else ''}{self.message}"
 
 

@@ -14,9 +14,10 @@ HOURS_A_MONTH = 730
 
 
 class ContainerRecommendation(Model):
-    """One container. ``recommended`` equals ``current`` in a resource where nothing is proposed; ``why`` says so per resource.
+    """One container. ``recommended`` is what was computed, and equals ``current`` in a resource that is left alone or refused.
 
-    ``changes``: resources whose change is worth proposing (at or above the minimum change, not refused, not left alone).
+    ``changes``: resources whose change is worth proposing (at or above the minimum change, not refused, not left alone);
+    ``why`` tells how each figure came about, and why it is not written where it is not.
     ``saving_monthly`` is for all replicas; negative when the recommendation costs more.
     """
 

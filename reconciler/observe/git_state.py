@@ -1,55 +1,58 @@
-"""SCRATCH stand-in of the lead, to be replaced whole by the developer of git_state."""
-import uuid
+"""The fleet repo's own configuration at one commit: trimtab.yaml, policies/, actions/.
+
+Only trimtab.yaml can stop everything. What is wrong elsewhere is a problem with file, line and field, and costs just the
+policy or action that it is in.
+"""
+
 from collections.abc import Callable
-import yaml
-from reconciler.errors import Stalled
-from reconciler.model.action import ActionConfig, SizingParameters
-from reconciler.model.fleet import Cluster, Delivery, Fleet, Pricing, Root
-from reconciler.model.policy import ScalingPolicy, ScalingPolicySpec
+
+from reconciler.errors import InputError, Stalled, Where
+from reconciler.manifests.yaml_reader import load_config
+from reconciler.model.fleet import Fleet
 from reconciler.model.state import FleetState
 from reconciler.model.tree import Tree
-from reconciler.model.window import Window, Windows, parse_duration
+from reconciler.model.window import Window
+from reconciler.observe.config_complaints import stalled, window_complaints
+from reconciler.observe.config_fleet import fleet_from
+from reconciler.observe.git_actions import read_actions
+from reconciler.observe.git_policies import read_policies
 
-
-def _window(x, source):
-    if isinstance(x, str):
-        return Window(cron=x, source=source)
-    return Window(cron=x["cron"], duration=parse_duration(x["duration"]) if "duration" in x else None, timezone=x.get("timezone", "UTC"), name=x.get("name", ""), source=source)
-
-
-def _windows(m, e, source):
-    def many(v):
-        if not v:
-            return ()
-        return tuple(_window(x, source) for x in (v if isinstance(v, list) else [v]))
-    return Windows(maintenance=many(m), exclusion=many(e))
+FLEET_FILE = "trimtab.yaml"
 
 
 def read_fleet(tree: Tree, *, check_window: Callable[[Window], str | None]) -> FleetState:
-    if "trimtab.yaml" not in tree.blobs:
-        raise Stalled("no trimtab.yaml")
-    doc = yaml.safe_load(tree.read("trimtab.yaml"))
-    s = doc["spec"]
-    profiles = {n: SizingParameters(profile=n, target_utilization_cpu=u, target_utilization_ram=u) for n, u in (("Development", .8), ("Production", .65), ("High Availability", .5))}
-    clusters = []
-    for c in s.get("clusters", []):
-        d = {k: c[k] for k in ("sync", "write", "namespace") if k in c}
-        roots = [Root(**{**d, **r}) for r in c.get("roots", [{"path": c.get("path")}])]
-        clusters.append(Cluster(name=c["name"], id=c.get("id", ""), roots=tuple(roots)))
-    w = s.get("windows", {})
-    fleet = Fleet(name=doc["metadata"]["name"], clusters=tuple(clusters), delivery=Delivery.model_validate(s.get("delivery", {})), windows=_windows(w.get("maintenance"), w.get("exclusion"), "fleet"), pricing=Pricing.model_validate(s.get("pricing", {})), rightsizing=profiles["Production"], profiles=profiles)
-    policies, actions = [], []
-    for path in sorted(tree.blobs):
-        if path.startswith("policies/") and path.endswith(".yaml"):
-            d = yaml.safe_load(tree.read(path))
-            spec = dict(d["spec"])
-            ws = _windows(spec.pop("maintenanceWindow", None), spec.pop("exclusionWindow", None), f"policy {d['metadata']['name']}")
-            policies.append(ScalingPolicy(id="scp_" + d["metadata"]["name"], spec=ScalingPolicySpec.model_validate({"name": d["metadata"]["name"], **spec}), windows=ws, path=path))
-        if path.startswith("actions/") and path.endswith(".yaml"):
-            d = yaml.safe_load(tree.read(path))
-            c = d["spec"]["config"]
-            name = d["metadata"]["name"]
-            a = {"rightsizing": "containerRequestRightSizing"}.get(d["spec"]["action"], d["spec"]["action"])
-            sizing = profiles.get(c.get("profile", "Production"))
-            actions.append(ActionConfig(id=str(uuid.uuid5(uuid.NAMESPACE_URL, name)), name=name, action=a, filter=c.get("filter", ""), sizing=sizing, enabled=c.get("enabled", True), windows=_windows(c.get("maintenanceWindow"), c.get("exclusionWindow"), f"action {name}"), path=path, config=c))
-    return FleetState(commit=tree.commit, fleet=fleet, policies=tuple(policies), actions=tuple(actions))
+    """Everything that people declare to Trimtab in a fleet repo.
+
+    ``check_window`` says what is wrong with a window's cron text, None when nothing is. Policies and actions come in
+    the order of their files; a second one of a name, or for a target, is left out and named with the first.
+
+    :raises Stalled: when trimtab.yaml is not there, is no YAML, or has anything in it that cannot be used.
+    """
+    fleet = _fleet(tree, check_window)
+    policies, policy_problems = read_policies(tree, fleet, check_window)
+    actions, action_problems = read_actions(tree, fleet, check_window)
+    return FleetState(
+        commit=tree.commit,
+        fleet=fleet,
+        policies=policies,
+        actions=actions,
+        problems=(*policy_problems, *action_problems),
+        policies_complete=not policy_problems,
+        actions_complete=not action_problems,
+    )
+
+
+def _fleet(tree: Tree, check_window: Callable[[Window], str | None]) -> Fleet:
+    if FLEET_FILE not in tree.blobs:
+        what = tree.oddities.get(FLEET_FILE)
+        message = f"it is a {what}, not a file" if what else "the fleet repo has no trimtab.yaml"
+        raise Stalled(message, where=Where(FLEET_FILE), hint="`trimtab init` writes one to start from")
+    try:
+        located = load_config(tree.read(FLEET_FILE), path=FLEET_FILE)
+    except InputError as error:
+        raise Stalled(error.message, where=error.where, hint=error.hint) from None
+    fleet, windows = fleet_from(located)
+    found = window_complaints(windows, located.value, check_window)
+    if found:
+        raise stalled(found, located)
+    return fleet

@@ -73,12 +73,7 @@ class RootReading:
             found += self._entry(kustomization, entry)
         if kustomization.unfollowed and not kustomization.lists_component:
             return self._built(self.directory, found, kustomization.path, f"it has {_some(kustomization.unfollowed)}")
-        self.walk.refuse_duplicates(found)
-        for placed in found:
-            placed.transform(kustomization)
-        if kustomization.namespace:
-            self.walk.refuse_duplicates(found)
-        return found
+        return self.walk.transformed(found, kustomization)
 
     def _entry(self, kustomization: Kustomization, entry: str) -> list[Placed]:
         """The objects of one entry of the root. It is built alone, so that our component has no part in them."""

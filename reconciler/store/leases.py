@@ -19,7 +19,7 @@ from reconciler.clock import Clock, system_clock
 from reconciler.errors import RetryLater
 from reconciler.store.instants import to_micros
 from reconciler.store.tables import leases
-from reconciler.store.transactions import insert_into, writing
+from reconciler.store.transactions import insert_new, writing
 
 LEASE_SECONDS = 60
 
@@ -113,8 +113,7 @@ class LeaseStore:
         """:raises _Held: when somebody else has it."""
         row = {"name": name, "owner": owner, "token": token, "expires_ms": self._expiry()}
         with writing(self._engine) as connection:
-            inserted = connection.execute(insert_into(connection, leases).values(row).on_conflict_do_nothing())
-            if inserted.rowcount == 1:
+            if insert_new(connection, leases, row):
                 return
             holder = connection.execute(select(leases).where(leases.c.name == name).with_for_update()).one_or_none()
             if holder is None:

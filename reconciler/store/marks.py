@@ -25,7 +25,7 @@ class MarkStore:
             marks.c.fleet == fleet, marks.c.name.startswith(prefix, autoescape=True)
         )
         with reading(self._engine) as connection:
-            return {name: value for name, value in connection.execute(query)}
+            return dict(connection.execute(query).all())
 
     def set(self, fleet: str, name: str, value: str) -> None:
         self.set_many(fleet, {name: value})

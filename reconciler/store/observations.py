@@ -13,7 +13,7 @@ from reconciler.model.workload import WorkloadKey
 from reconciler.store import incidents
 from reconciler.store.instants import from_micros, to_micros
 from reconciler.store.tables import observed, push_sources, pushes
-from reconciler.store.transactions import insert_into, lock_cluster, reading, writing
+from reconciler.store.transactions import insert_into, insert_new, lock_cluster, reading, writing
 
 LISTS = ("pods", "nodes", "workloads", "quotas", "containers")
 """What of a push is kept as state. A list that a push does not carry stays as it was; an empty one empties it."""
@@ -62,8 +62,7 @@ def record_in(connection: Connection, body: PushBody, *, cluster: str, agent: st
     at = to_micros(body.timestamp)
     lock_cluster(connection, cluster)
     source = _source(connection, cluster, agent)
-    push = insert_into(connection, pushes).values(source=source, at=at, part=body.part).on_conflict_do_nothing()
-    if connection.execute(push).rowcount == 0:
+    if not insert_new(connection, pushes, {"source": source, "at": at, "part": body.part}):
         return False
     for name in LISTS:
         if name in body.model_fields_set:
@@ -83,7 +82,7 @@ def _current(name: str, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
 
 def _source(connection: Connection, cluster: str, agent: str) -> int:
     row = {"cluster": cluster, "agent": agent}
-    connection.execute(insert_into(connection, push_sources).values(row).on_conflict_do_nothing())
+    insert_new(connection, push_sources, row)
     mine = select(push_sources.c.id).where(push_sources.c.cluster == cluster, push_sources.c.agent == agent)
     return int(connection.execute(mine).scalar_one())
 

@@ -50,6 +50,12 @@ def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgre
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 
+def insert_new(connection: Connection, table: Table, row: Row) -> bool:
+    """Insert a row; False, and nothing changes, where one with its key is there."""
+    insert = insert_into(connection, table).values(row).on_conflict_do_nothing()
+    return connection.execute(insert.returning(*table.primary_key)).first() is not None
+
+
 def upsert_into(connection: Connection, table: Table, *, keep: Sequence[str] = ()) -> Executable:
     """Insert a row, or set every other column, but those to ``keep``, of the one that has its primary key."""
     insert = insert_into(connection, table)

@@ -120,6 +120,15 @@ def test_git_variables_of_the_surroundings_have_no_effect(
     assert not (other.bare / "refs/remotes").exists()
 
 
+def test_a_shallow_checkout_can_be_the_fleet(shared: Shared, tmp_path: Path) -> None:
+    head = shared.person_commits({"new.yaml": b"a: 1\n"})
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{shared.bare}", "shallow")
+    git(tmp_path / "shallow", "remote", "remove", "origin")
+    with opened(tmp_path / "shallow", tmp_path) as repository:
+        assert repository.fetch() == head
+        assert repository.tree(head).read("new.yaml") == b"a: 1\n"
+
+
 # --- which repository is the fleet -----------------------------------------------------------------------------------
 
 

@@ -278,6 +278,19 @@ def test_a_hook_that_kills_itself_after_the_push_leaves_one_commit(shared: Share
         assert repository.fetch() == new == shared.head
 
 
+def test_the_remotes_hooks_see_no_setting_of_ours(
+    shared: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIMTAB_GITHUB_TOKEN", "s3cr3t")
+    monkeypatch.setenv("GIT_INDEX_FILE", "/nowhere/index")
+    add_hook(shared.bare, "post-receive", f"env > {tmp_path}/seen")
+    with opened(shared.bare, tmp_path, Credentials("0ther")) as repository, writing(repository) as writer:
+        old = repository.fetch()
+        assert writer.push(writer.commit(old, {NEW: b"1\n"}, "m"), old).pushed
+    seen = (tmp_path / "seen").read_text()
+    assert "PATH=" in seen and "s3cr3t" not in seen and "0ther" not in seen and "/nowhere" not in seen
+
+
 def test_no_hook_of_the_clone_runs(shared: Shared, tmp_path: Path) -> None:
     with opened(shared.bare, tmp_path) as repository, writing(repository) as writer:
         for name in ("pre-push", "reference-transaction", "post-checkout"):

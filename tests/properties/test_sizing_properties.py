@@ -304,10 +304,10 @@ def test_every_written_quantity_is_canonical_and_says_the_value(subject: Workloa
 
 @EXAMPLES
 @given(workloads(), contexts())
-def test_a_resource_without_a_change_keeps_both_its_values(subject: Workload, context: SizingContext) -> None:
+def test_a_resource_without_a_change_keeps_both_its_values_or_hardly_moves(subject: Workload, context: SizingContext) -> None:
     for one in recommend(subject, context):
         for resource in RESOURCES:
             assert one.why[resource]
-            if resource not in one.changes:
+            if resource not in one.changes and "under the minimum change" not in one.why[resource]:
                 assert one.recommended.request(resource) == one.current.request(resource)
                 assert one.recommended.limit(resource) == one.current.limit(resource)

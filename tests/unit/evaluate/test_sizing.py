@@ -156,11 +156,12 @@ def test_stale_usage_is_said() -> None:
     assert "the newest sample is 5 d old" in only(web, usage=usage(web, cpu=old)).why["cpu"]
 
 
-def test_a_small_change_stays_as_it_is() -> None:
+def test_a_small_change_is_shown_and_not_proposed() -> None:
     web = workload(server(cpu=300, cpu_limit=600))
     found = only(web, usage=usage(web, cpu=used(0.182)))
     assert found.changes == ()
-    assert (found.recommended.cpu_request, found.recommended.cpu_limit) == (300, 600)
+    assert found.saving_monthly == 0
+    assert (found.recommended.cpu_request, found.recommended.cpu_limit) == (280, 560)
     assert found.why["cpu"].endswith("300m → 280m is under the minimum change of 10 %")
 
 

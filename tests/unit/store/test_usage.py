@@ -1,5 +1,7 @@
 """Usage history: recording once, by hour and by day, and reading it back over any window."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -333,3 +335,47 @@ def test_seen_seconds_come_back_as_they_were(rows: list[set[int]]) -> None:
 @pytest.mark.parametrize("step", [15, 60, 300])
 def test_seen_seconds_of_regular_data_take_a_few_bytes(step: int) -> None:
     assert len(seen.encode(np.arange(0, DAY, step), 1)[0]) <= 8
+
+
+RECORDER = """
+import sys
+import numpy as np
+from reconciler.model.observation import SeriesKey
+from reconciler.model.samples import Samples
+from reconciler.model.workload import WorkloadKey
+from reconciler.store.database import open_database
+from reconciler.store.usage import UsageStore
+engine, mine = open_database(sys.argv[1]), int(sys.argv[2])
+store = UsageStore(engine)
+print("ready", flush=True)
+sys.stdin.readline()
+for n in range(20):
+    workload = WorkloadKey(cluster="prod", namespace="default", kind="Deployment", name=f"w{n % 3}")
+    key = SeriesKey(workload=workload, container="server", resource="cpu")
+    at = 1781690400 + np.array([2 * n + mine, 100, 101])
+    store.record(Samples((key,), np.zeros(3, int), at, np.ones(3)))
+engine.dispose()
+"""
+
+
+def test_processes_that_record_at_once_lose_nothing_of_each_other(store: UsageStore, database_url: str) -> None:
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", RECORDER, database_url, str(mine)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for mine in (0, 1)
+    ]
+    for process in both:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.communicate()[1] for process in both] == ["", ""]
+    found = read(store, END, END + 3600)
+    assert {key.workload.name: summary.samples for key, summary in found.items()} == {"w0": 16, "w1": 16, "w2": 14}
