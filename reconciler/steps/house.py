@@ -49,7 +49,7 @@ class Stores:
 
     def record_push(self, body: PushBody, cluster: str, agent: str = "") -> bool:
         """One push into observations and usage history; False when it was recorded before."""
-        return record_push(self.engine, body, cluster, agent)
+        return record_push(self.engine, body, cluster, agent, usage=self.usage)
 
 
 @dataclass
