@@ -1,21 +1,28 @@
-"""`make bench`: run every measure, or those named on the command line, and print ratios."""
+"""`make bench`: run every measure, or those named on the command line, and print ratios.
+
+``python -m bench [--quick] [NAMES]``; ``--quick`` takes tiny sizes, to see that everything runs.
+"""
 
 import sys
+from collections.abc import Callable
 
-from bench import writer
+from bench import plan, writer
 from bench.printing import heading
+from bench.scale import FULL, QUICK, Scale
 
-MEASURES = {"writer": writer.run}
+MEASURES: dict[str, Callable[[Scale], None]] = {"writer": writer.run, "plan": plan.run}
 
 
-def main(names: list[str]) -> int:
+def main(words: list[str]) -> int:
+    scale = QUICK if "--quick" in words else FULL
+    names = [word for word in words if word != "--quick"]
     unknown = [name for name in names if name not in MEASURES]
     if unknown:
         print(f"no such measure: {', '.join(unknown)}; there are: {', '.join(MEASURES)}")
         return 1
     for name in names or list(MEASURES):
         heading(name)
-        MEASURES[name]()
+        MEASURES[name](scale)
     return 0
 
 

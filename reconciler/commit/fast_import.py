@@ -1,6 +1,7 @@
 """``git fast-import``, kept open: the quickest way to write blobs, trees and commits (DESIGN §4, FACTS §Git)."""
 
 import fcntl
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from reconciler.commit.failures import explain
 if TYPE_CHECKING:
     from git.cmd import Git
 
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 20
+_UNPACKED_FILES = 10  # well below what makes more than fastimport.unpackLimit (100) objects, which stay a pack
 _MOST_OBJECTS = 200_000  # fast-import remembers each object it wrote; a new process forgets them
 
 
@@ -124,6 +126,10 @@ def _widen(process: "Popen[bytes]") -> None:
 
 
 def _stream(draft: Draft, ref: str, mark: int) -> Iterator[bytes]:
+    if len(draft.files) >= _UNPACKED_FILES:
+        # A pack is named by what is in it and kept (.keep) as long as its process lives; two processes that write the same
+        # commit, or one that was killed and its successor, must not meet in one name.
+        yield b"blob\ndata 16\n" + secrets.token_bytes(16) + b"\n"
     message = draft.message.encode()
     who = f"{draft.author} {draft.seconds} +0000"
     yield f"commit {ref}\nmark :{mark}\nauthor {who}\ncommitter {who}\ndata {len(message)}\n".encode()

@@ -12,11 +12,12 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from reconciler.clock import system_clock
 from reconciler.commit.client import Client
 from reconciler.commit.credentials import Credentials
 from reconciler.commit.failures import explain
@@ -27,6 +28,7 @@ from reconciler.commit.remote import Remote, resolve_remote
 from reconciler.errors import InputError, Stalled
 
 _LISTINGS = 6
+_KEPT_SECONDS = 86400.0
 TRACKING = "refs/remotes/origin/"
 PENDING = "refs/trimtab/pending/"
 _BRANCH = re.compile(r"^(?![-/.])(?!.*(\.\.|//|@\{|\.lock$|\.lock/|/\.|\.$|/$))[^\x00-\x20\x7f~^:?*\[\\]+$")
@@ -188,7 +190,16 @@ class Repository:
             for ref in listed.split():
                 if not _alive(ref.removeprefix(PENDING).partition("-")[0]):
                     self.client.run("update-ref", "-d", ref)
+            self._let_go_of_packs()
             self.client.run("gc", "--auto", "--quiet", seconds=1800)
+
+    def _let_go_of_packs(self) -> None:
+        """fast-import takes its .keep files away when it ends, but not when it is killed. A day is more than any batch."""
+        oldest = system_clock().timestamp() - _KEPT_SECONDS
+        for keep in (self.git_dir / "objects" / "pack").glob("*.keep"):
+            with suppress(FileNotFoundError):
+                if keep.stat().st_mtime < oldest:
+                    keep.unlink()
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

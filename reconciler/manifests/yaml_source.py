@@ -63,7 +63,7 @@ class Source:
             while composer.check_node():
                 node = composer.get_node()
                 index += 1
-                if index == document:
+                if index == document and node is not None:
                     return node
         except MarkedYAMLError as error:
             raise syntax_error(error, self.path) from None
@@ -173,7 +173,7 @@ class Source:
             return self.after_colon(key_node)[0]
         return self._content_end(value)
 
-    def _content_end(self, node: Node) -> int:
+    def _content_end(self, node: Any) -> int:
         if isinstance(node, ScalarNode) and node.style in ("|", ">"):
             return self._block_scalar_end(node)
         if isinstance(node, ScalarNode) or node.flow_style or not node.value:

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -75,14 +75,20 @@ def _part(value: Any, step: str | int) -> Any:
 
 
 def _field_names(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
+    annotation: Any = model
     for step in loc:
         if isinstance(step, str):
-            inner = next((f.annotation for f in model.model_fields.values() if f.alias == step), None)
-            section = _section(inner)
-            if section is None:
-                return []
-            model = section
-    return [field.alias or name for name, field in model.model_fields.items()]
+            annotation = _annotation_of(annotation, step)
+    section = _section(annotation)
+    return [field.alias or name for name, field in section.model_fields.items()] if section else []
+
+
+def _annotation_of(annotation: Any, name: str) -> Any:
+    if get_origin(annotation) is dict:
+        return get_args(annotation)[1]
+    section = _section(annotation)
+    fields = section.model_fields.values() if section else ()
+    return next((field.annotation for field in fields if field.alias == name), None)
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:

@@ -36,6 +36,8 @@ class RootReading:
         return posixpath.join(self.directory, COMPONENT)
 
     def read(self) -> "RootReading":
+        ours = self.component + "/"
+        self.walk.expect(p for p in files_below(self.walk.tree, self.directory) if not p.startswith(ours))
         kustomization = self.walk.usable(self.directory)
         if kustomization is not None:
             self._check_component(kustomization)
@@ -113,7 +115,11 @@ class RootReading:
     def _plain_directory(self) -> list[Placed]:
         """Without a kustomization every manifest below the root counts, as Argo CD and Flux take such a path."""
         found: list[Placed] = []
-        for path in files_below(self.walk.tree, self.directory):
+        paths = files_below(self.walk.tree, self.directory)
+        if not paths:
+            message, hint = "there is no such directory in the fleet repo", "correct the cluster's path in trimtab.yaml"
+            self._problem(self.directory or ".", message, hint=hint, blocks=True)
+        for path in paths:
             name = posixpath.basename(path)
             if path.startswith(self.component + "/") or name in NAMES or not name.endswith((".yaml", ".yml", ".json")):
                 continue

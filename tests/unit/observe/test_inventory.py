@@ -165,6 +165,32 @@ def test_one_broken_file_of_a_plain_directory_does_not_stop_the_others() -> None
     assert not problem.blocks_root
 
 
+def test_a_root_that_is_not_there() -> None:
+    (problem,) = inventory({"prod/a.yaml": manifest("a")}, path="prod-eu").problems
+    assert problem.path == "prod-eu"
+    assert "no such directory" in problem.message
+    assert problem.blocks_root
+
+
+def test_a_root_that_cannot_carry_the_component_is_not_wired() -> None:
+    files = WIRED | {
+        "prod/kustomization.yaml": ROOT + "namespace: shop\n",
+        "prod/apps/kustomization.yaml": "resources: [a.yaml]\n",
+        "prod/apps/a.yaml": manifest("a"),
+    }
+    found = inventory(files)
+    assert not found.wired
+    assert refs(found) == [("shop", "a")]
+
+
+def test_directories_that_multiply_come_to_an_end() -> None:
+    files = dict(WIRED) | {"prod/apps/kustomization.yaml": "resources: [../../d0]\n"}
+    for level in range(40):
+        files[f"d{level}/kustomization.yaml"] = f"resources: [../d{level + 1}, ../d{level + 1}/]\n"
+    files["d40/kustomization.yaml"] = "resources: []\n"
+    assert any("entries are listed" in problem.message for problem in inventory(files).problems)
+
+
 def test_a_root_at_the_top_of_the_repo() -> None:
     found = inventory({"kustomization.yaml": "resources: [a.yaml]\n", "a.yaml": manifest("a")}, path=".")
     assert refs(found) == [(None, "a")]
