@@ -1,5 +1,6 @@
 """`trimtab init`: a new fleet repo, or what an existing one lacks."""
 
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import Annotated
 
 import typer
 from git import GitCommandError, Repo
+from rich.markup import escape
 
 from reconciler.bootstrap import share
 from reconciler.commands.options import out
@@ -63,8 +65,8 @@ def _scaffold_new(folder: Path) -> None:
         repo = Repo(folder) if (folder / ".git").exists() else Repo.init(folder, initial_branch="main")
         repo.git.add("--all")
         _commit(repo, "Start a fleet repo", [])
-    out.print(f"[green]A fleet repo is in {folder}.[/] Look at its README.md, then:")
-    out.print(f"    trimtab plan --fleet {folder}")
+    out.print(f"[green]A fleet repo is in {escape(str(folder))}.[/] Look at its README.md, then:", soft_wrap=True)
+    out.print(f"    trimtab plan --fleet {shlex.quote(str(folder))}", markup=False, soft_wrap=True)
 
 
 def _add_missing(folder: Path, roots: dict[str, str], *, commit: bool) -> None:
@@ -146,12 +148,12 @@ def _commit(repo: Repo, message: str, paths: list[str]) -> None:
 
 def _say(folder: Path, scaffold: Scaffold) -> None:
     for path in sorted(scaffold.files):
-        out.print(f"[green]added[/]  {path}")
+        out.print(f"[green]added[/]  {escape(path)}", soft_wrap=True)
     for path in sorted(scaffold.kept):
-        out.print(f"[dim]kept   {path}[/]")
+        out.print(f"[dim]kept   {escape(path)}[/]", soft_wrap=True)
     for note in scaffold.notes:
-        out.print(f"[yellow]note[/]   {note}")
+        out.print(f"[yellow]note[/]   {escape(note)}", soft_wrap=True)
     if scaffold.files:
-        out.print(f"\nPush it, then: trimtab plan --fleet {folder}")
+        out.print(f"\nPush it, then: trimtab plan --fleet {shlex.quote(str(folder))}", markup=False, soft_wrap=True)
     else:
         out.print("\nNothing is missing.")

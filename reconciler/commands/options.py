@@ -1,16 +1,19 @@
 """Options that several commands share, and the consoles that they print on."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated
+from io import StringIO
+from typing import Annotated, TextIO
 
 import typer
 from pydantic import SecretStr
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.style import Style
 
 from reconciler.clock import Clock, fixed_clock, parse_instant, system_clock
 from reconciler.settings import Settings
@@ -32,8 +35,17 @@ NowOption = Annotated[
     str | None, typer.Option("--now", metavar="RFC3339", help="Set the clock, for example 2026-06-17T22:30:00Z.")
 ]
 
-out = Console(highlight=False, soft_wrap=False)
-err = Console(stderr=True, highlight=False)
+PIPED_WIDTH = 140
+"""Columns of what goes to a file or a pipe: wide enough for tables, where nobody has said how wide it is."""
+
+
+def _width(stream: TextIO) -> int | None:
+    return None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+
+
+# Without emoji: a name such as a:key:b is to be printed as it is.
+out = Console(highlight=False, emoji=False, width=_width(sys.stdout))
+err = Console(stderr=True, highlight=False, emoji=False, width=_width(sys.stderr))
 
 
 def settings_from(fleet: str | None = None, database_url: str | None = None) -> Settings:
@@ -62,12 +74,25 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
 
 
+_DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan", "d": "bold"}
+
+
+def print_diff(diff: str) -> None:
+    """A diff byte for byte (a console would expand tabs and drop line ends), in colour where the terminal has colours."""
+    coloured = out.is_terminal and not out.no_color
+    for line in StringIO(diff, newline="\n"):
+        style = _DIFF_STYLES.get(line[0]) if coloured else None
+        text = line.rstrip("\r\n")
+        sys.stdout.write(Style.parse(style).render(text) + line[len(text) :] if style else line)
+    sys.stdout.flush()
+
+
 @contextmanager
 def progress(what: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on standard error; call it with (done, total). It goes away when the work is done."""
     bar = Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),

@@ -17,6 +17,7 @@ from reconciler.commands.options import (
     clock_from,
     err,
     out,
+    print_diff,
     print_json,
     settings_from,
     stages,
@@ -68,9 +69,10 @@ def _print_plan(found: Pass, diffs: list[tuple[Change, str]]) -> None:
         colour = "green" if change.verdict.allowed else "yellow"
         held = "" if change.verdict.allowed else "held: "
         out.rule(f"[{colour}]{held}{escape(summary(change))}[/]", align="left")
-        out.print(diff, markup=False, soft_wrap=True)
+        print_diff(diff)
+        out.print()
     if not found.ready:
-        out.print(f"Nothing to commit: {found.fleet} is as it should be at {found.head[:10]}.")
+        out.print(f"Nothing to commit: {found.fleet} is as it should be at {found.head[:10]}.", markup=False)
     if found.held:
         out.print(held_table(found.held))
     for part in asides(found):
@@ -116,9 +118,9 @@ def _print_pass(found: Pass, *, as_json: bool) -> None:
 
 
 def _say_waiting(message: str) -> None:
-    err.print(f"[yellow]waiting[/] {message}")
+    err.print(f"[yellow]waiting[/] {escape(message)}")
 
 
 def _say_error(error: Exception) -> None:
     later = f" (again in {error.after_seconds:.0f} s)" if isinstance(error, RetryLater) else ""
-    err.print(f"[red]error[/] {error}{later}", markup=True)
+    err.print(f"[red]error[/] {escape(str(error))}{later}")

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from reconciler import loop
 from reconciler.bootstrap import open_house
@@ -55,7 +56,9 @@ def recommend(
         print_json(recommendation_json(found.recommendations, found.currency))
         return
     for problem in found.problems:
-        err.print(f"[red]problem[/] {problem}")
+        err.print(f"[red]problem[/] {escape(str(problem))}", soft_wrap=True)
+        if problem.hint:
+            err.print(f"  → {problem.hint}", markup=False, soft_wrap=True)
     if not found.recommendations:
         out.print("No container matches; `trimtab recommend` without --filter shows all.")
         return

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from reconciler import loop
 from reconciler.bootstrap import open_house
@@ -18,6 +19,7 @@ from reconciler.commands.options import (
     settings_from,
     stages,
 )
+from reconciler.steps.undoing import Undone
 
 
 def rollback(
@@ -43,7 +45,7 @@ def rollback(
     settings = settings_from(fleet, database_url)
     with open_house(settings, clock=clock_from(now)) as house, stages(quiet=as_json) as step:
         house.step = step
-        undone = loop.rollback(house, target, force=force, on_wait=lambda text: err.print(f"[yellow]waiting[/] {text}"))
+        undone = loop.rollback(house, target, force=force, on_wait=_say_waiting)
     if as_json:
         print_json(
             {
@@ -53,12 +55,26 @@ def rollback(
                 "changeId": undone.change_id,
                 "decisionId": undone.decision_id,
                 "state": "reverted",
-                "kept": [{"path": e.path, "field": e.field, "value": e.old} for e in undone.kept],
+                "kept": [{"path": e.path, "field": e.field, "value": e.new, "wrote": e.old} for e in undone.kept],
             }
         )
         return
-    out.print(f"[green]Rolled back[/] {undone.reverts[:10]} ({undone.summary}) in {undone.commit[:10]}.", markup=True)
+    out.print(
+        f"[green]Rolled back[/] {undone.reverts[:10]} ({escape(undone.summary)}) in {undone.commit[:10]}.",
+        soft_wrap=True,
+    )
+    print_values(undone)
+
+
+def print_values(undone: Undone) -> None:
+    """Each value that went back, and each that stays, with the reason."""
     for edit in undone.restored:
         out.print(f"  {edit.path}  {edit.field}: {edit.old or '-'} → {edit.new or '-'}", markup=False, soft_wrap=True)
     for edit in undone.kept:
-        out.print(f"  kept {edit.path}  {edit.field}: {edit.old or '-'} (changed since)", markup=False, soft_wrap=True)
+        since = "the rest of the file needs it" if edit.new == edit.old else f"changed since, from {edit.old or '-'}"
+        value = f"{edit.field}: {edit.new or '-'} ({since})" if edit.field else "the file (changed since)"
+        out.print(f"  kept {edit.path}  {value}", markup=False, soft_wrap=True)
+
+
+def _say_waiting(text: str) -> None:
+    err.print(f"[yellow]waiting[/] {escape(text)}")

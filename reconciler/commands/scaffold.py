@@ -84,7 +84,8 @@ def move_down_hint(root: str, path: str) -> str:
         f"      mkdir {root}/apps && git mv $(git ls-files {root} | cut -d/ -f{len(PurePosixPath(root).parts) + 1}"
         f" | sort -u | grep -vx trimtab | sed 's|^|{root}/|') {root}/apps/\n"
         f"      printf 'resources: [apps]\\n' > {path}\n"
-        "      (paths in it that start with ../ need one more ../)"
+        f"      (in {root}/apps, paths that start with ../ need one more ../)\n"
+        f"      git add -A {root} && git commit -m 'Make room for Trimtab'"
     )
 
 

@@ -1,6 +1,7 @@
 """`trimtab status`: the fleet repo, what is held, what is wrong."""
 
 from rich.table import Table
+from rich.text import Text
 
 from reconciler import loop
 from reconciler.bootstrap import open_house
@@ -15,7 +16,7 @@ from reconciler.commands.options import (
     settings_from,
     stages,
 )
-from reconciler.report.passes import asides, held_table, pass_json
+from reconciler.report.passes import asides, counted, held_table, pass_json
 
 
 def status(
@@ -39,12 +40,12 @@ def status(
         return
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold")
-    table.add_column()
-    table.add_row("fleet", found.fleet)
-    table.add_row("revision", f"{found.head[:10]} on {branch}")
-    table.add_row("ready", f"{len(found.ready)} changes would be committed now")
-    table.add_row("held", f"{len(found.held)} changes")
-    table.add_row("blocked", f"{len(found.blocked)} proposals")
+    table.add_column(overflow="fold")
+    table.add_row("fleet", Text(found.fleet))
+    table.add_row("revision", Text(f"{found.head[:10]} on {branch}"))
+    table.add_row("ready", f"{counted(len(found.ready), 'change')} would be committed now")
+    table.add_row("held", counted(len(found.held), "change"))
+    table.add_row("blocked", counted(len(found.blocked), "proposal"))
     table.add_row("problems", str(len(found.problems)))
     out.print(table)
     if found.held:

@@ -7,6 +7,7 @@ import typer
 
 from reconciler.bootstrap import open_stores
 from reconciler.commands.options import DatabaseOption, JsonOption, err, out, print_json, progress, settings_from
+from reconciler.report.passes import counted
 from reconciler.steps.importing import Imported, import_usage
 
 app = typer.Typer(no_args_is_help=True, help="Usage history.")
@@ -62,7 +63,9 @@ def _print(file: Path, done: Imported) -> None:
         err.print(f"{file}: {error}", markup=False, soft_wrap=True)
     if done.bad > len(done.errors):
         err.print(f"… and {done.bad - len(done.errors):,} more")
-    left = f", {done.bad:,} bad rows left out" if done.bad else ""
-    out.print(f"{done.new:,} samples new, {done.seen:,} seen before{left}")
     if done.pushes or done.pushes_seen:
         out.print(f"{done.pushes:,} pushes new, {done.pushes_seen:,} seen before")
+    else:
+        out.print(f"{done.new:,} samples new, {done.seen:,} seen before")
+    if done.bad:
+        out.print(f"{counted(done.bad, 'bad row')} left out")

@@ -1,10 +1,10 @@
 """`trimtab where`: which file, line and field hold a container's values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from reconciler.bootstrap import open_house
 from reconciler.commands.options import DatabaseOption, FleetOption, JsonOption, out, print_json, settings_from
@@ -23,14 +23,17 @@ _TEMPLATE = {"CronJob": ("spec", "jobTemplate", "spec", "template", "spec"), "Po
 
 @dataclass(frozen=True)
 class Place:
-    """One value and where it is written. ``by``: ``people`` or ``trimtab``; the last one listed for a field wins."""
+    """One value and where it is written. ``by``: ``people`` or ``trimtab``. ``inForce``: no later one overrides it."""
 
+    cluster: str
+    workload: str
     field: str
     value: str
     path: str
     line: int
     key: str
     by: str
+    inForce: bool = True  # noqa: N815 - as it is spelt in JSON
 
 
 def where(
@@ -55,12 +58,22 @@ def where(
     if as_json:
         print_json([place.__dict__ for place in places])
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("field", "value", "file", "line", "key", "written by"):
-        table.add_column(column, no_wrap=column != "key")
+    _print(places)
+
+
+def _print(places: list[Place]) -> None:
+    """Two lines a place; a path is never broken, so that a terminal can open it."""
+    several = len({(place.cluster, place.workload) for place in places}) > 1
     for place in places:
-        table.add_row(place.field, place.value, place.path, str(place.line or "-"), place.key, place.by)
-    out.print(table)
+        told = place.by if place.inForce else f"{place.by}, overridden"
+        whose = f"{place.cluster} {place.workload}  " if several else ""
+        at = f"{place.path}:{place.line}" if place.line else place.path
+        out.print(
+            Text.assemble(whose, (place.field, "bold"), f"  {place.value}  ({told})"),
+            style="" if place.inForce else "dim",
+            soft_wrap=True,
+        )
+        out.print(Text.assemble(f"  {at}  ", (place.key, "dim")), soft_wrap=True)
 
 
 def _places(house: House, scene: Scene, namespace: str, name: str, container: str) -> list[Place]:
@@ -79,8 +92,7 @@ def _places(house: House, scene: Scene, namespace: str, name: str, container: st
     for state, workload in found:
         names |= {c.name for c in workload.containers}
         if one := workload.container(container):
-            places += _of_people(house, workload, one)
-            places += _of_overlay(house, state, workload, one)
+            places += _in_force([*_of_people(house, workload, one), *_of_overlay(house, state, workload, one)])
     if container not in names:
         raise InputError(
             f"{namespace}/{name} has no container {container!r}", hint=f"it has: {', '.join(sorted(names))}"
@@ -88,6 +100,14 @@ def _places(house: House, scene: Scene, namespace: str, name: str, container: st
     if not places:
         raise InputError(f"no request or limit is written for {container} of {namespace}/{name}")
     return places
+
+
+def _in_force(places: list[Place]) -> list[Place]:
+    """The places of one container: by field, the last one wins."""
+    last = {place.field: place for place in places}
+    order = list(last)
+    marked = [replace(place, inForce=place is last[place.field]) for place in places]
+    return sorted(marked, key=lambda place: (order.index(place.field), not place.inForce))
 
 
 def _of_people(house: House, workload: Workload, container: Container) -> list[Place]:
@@ -103,7 +123,16 @@ def _of_people(house: House, workload: Workload, container: Container) -> list[P
             value = find_scalar(tree.read(source.path), source.document, key, path=source.path)
             if value is not None:
                 places.append(
-                    Place(f"{bound}.{resource}", value.value, source.path, value.line, ".".join(key), "people")
+                    Place(
+                        cluster=workload.key.cluster,
+                        workload=_name(workload),
+                        field=f"{bound}.{resource}",
+                        value=value.value,
+                        path=source.path,
+                        line=value.line,
+                        key=".".join(key),
+                        by="people",
+                    )
                 )
     return places
 
@@ -119,8 +148,23 @@ def _of_overlay(house: House, state: RootState, workload: Workload, container: C
             role, name, bound, resource = field.split("/")
             if (role, name) == (_ROLE[container.role], container.name):
                 line = _line_of(lines, name, bound, resource)
-                places.append(Place(f"{bound}.{resource}", value, path, line, field.replace("/", "."), "trimtab"))
+                places.append(
+                    Place(
+                        cluster=workload.key.cluster,
+                        workload=_name(workload),
+                        field=f"{bound}.{resource}",
+                        value=value,
+                        path=path,
+                        line=line,
+                        key=field.replace("/", "."),
+                        by="trimtab",
+                    )
+                )
     return places
+
+
+def _name(workload: Workload) -> str:
+    return f"{workload.key.kind} {workload.key.namespace}/{workload.key.name}"
 
 
 def _about(file: MachineFile, workload: Workload) -> bool:

@@ -60,6 +60,8 @@ def decided(case: Case, wanted: Demand, fitted: Fitted, why: str, *, summary: Us
     forced = _forced(current, wanted, fitted)
     if not forced:
         small = _too_small(case, fitted, move)
+        if small and fitted.request == current.request:
+            return Outcome.unchanged(current, f"{why}; {small}", summary)
         if small:
             # What was computed is shown; that it is not worth a change is said, and nothing is written.
             return Outcome(

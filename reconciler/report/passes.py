@@ -26,15 +26,20 @@ def summary(change: Change) -> str:
     return change.message.split("\n", 1)[0]
 
 
+def counted(number: int, noun: str) -> str:
+    """``1, "change"`` → ``1 change``; ``2, "change"`` → ``2 changes``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def held_table(held: Sequence[Change]) -> Table:
     table = Table(
         box=None, pad_edge=False, header_style="bold", title="Held", title_justify="left", title_style="bold yellow"
     )
-    table.add_column("change")
+    table.add_column("change", overflow="fold")
     table.add_column("by", overflow="fold")
     table.add_column("until", no_wrap=True)
     for change in held:
-        table.add_row(summary(change), change.verdict.reason, until(change))
+        table.add_row(Text(summary(change)), Text(change.verdict.reason), until(change))
     return table
 
 
@@ -43,10 +48,10 @@ def landed_table(ready: Sequence[Change]) -> Table:
         box=None, pad_edge=False, header_style="bold", title="Committed", title_justify="left", title_style="bold green"
     )
     table.add_column("commit", no_wrap=True, style="yellow")
-    table.add_column("change")
+    table.add_column("change", overflow="fold")
     table.add_column("decisions", justify="right")
     for change in ready:
-        table.add_row(change.commit[:10], summary(change), str(len(change.decisions)))
+        table.add_row(change.commit[:10], Text(summary(change)), str(len(change.decisions)))
     return table
 
 

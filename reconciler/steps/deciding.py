@@ -15,7 +15,7 @@ from reconciler.model.inventory import Problem
 from reconciler.model.plan import Pass
 from reconciler.model.recommendation import ContainerRecommendation
 from reconciler.render.files import Parse, apply_edits
-from reconciler.render.grouping import group_changes, rank_of
+from reconciler.render.grouping import group_changes
 from reconciler.render.machine_text import ContainerIndex, places_of
 from reconciler.render.message import commit_message
 from reconciler.render.templates import Templates
@@ -176,11 +176,28 @@ def _drawn(worked: Worked, change: Change, view: View) -> Change:
     """The change with its files and message. Files that would stay as they are are left out."""
     edits = [edit for decision in change.decisions for edit in decision.proposal.edits]
     applied = apply_edits(
-        view.files, edits, worked.templates, container_indexes=_places(worked, change), parse=worked.parse
+        view.files,
+        edits,
+        worked.templates,
+        container_indexes=_places(worked, change),
+        twins=twins_of(worked.scene),
+        parse=worked.parse,
     )
+    if applied.outdated:
+        # Somebody's value came in between: that decision waits for the next pass, whole.
+        late = {(edit.path, edit.field) for edit in applied.outdated}
+        current = [d for d in change.decisions if not any((e.path, e.field) in late for e in d.proposal.edits)]
+        if not current:
+            return change.model_copy(update={"files": {}})
+        return _drawn(worked, change.model_copy(update={"decisions": tuple(current)}), view)
     files = {path: data for path, data in applied.files.items() if view.get(path) != data}
     message = commit_message(change, worked.templates, currency=worked.scene.state.fleet.pricing.currency)
     return change.model_copy(update={"files": files, "message": message})
+
+
+def twins_of(scene: Scene) -> dict[str, Mapping[str, str]]:
+    """By component folder, what tells apart objects that a patch's target would confuse."""
+    return {root.root.overlay_path: root.state.inventory.twins for root in scene.roots.values()}
 
 
 def _places(worked: Worked, change: Change) -> Mapping[str, ContainerIndex]:
@@ -199,13 +216,7 @@ def _places(worked: Worked, change: Change) -> Mapping[str, ContainerIndex]:
     return found
 
 
-def record(house: House, worked: Worked) -> Worked:
+def record(house: House, worked: Worked) -> None:
     """Write down what was decided before anything is committed; what is open and was not decided again is superseded."""
     changes = (*worked.ready, *worked.held)
     house.stores.changes.replace_open(house.name, changes)
-    return worked
-
-
-def order(changes: Iterable[Change]) -> list[Change]:
-    """In the order in which changes are committed."""
-    return sorted(changes, key=lambda change: rank_of(change.kind))

@@ -23,6 +23,7 @@ from reconciler.evaluate.turndown import orphan_turnups, turndown_proposals
 from reconciler.model.action import ActionConfig, SizingParameters
 from reconciler.model.change import Proposal
 from reconciler.model.inventory import Problem
+from reconciler.model.policy import ScalingPolicy
 from reconciler.model.recommendation import ContainerRecommendation
 from reconciler.model.window import parse_duration
 from reconciler.steps import gating, restoring, sizing
@@ -72,10 +73,19 @@ def policies_phase(house: House, scene: Scene) -> Evaluated:
     winners, lost = one_winner_per_field([*stale, *scaled.proposals, *pools.proposals, *restored])
     return Evaluated(
         proposals=tuple(winners),
-        notes=(*scaled.notes, *pools.notes, *lost),
+        notes=(*scaled.notes, *pools.notes, *lost, *_not_acted_on(state.policies)),
         problems=scaled.problems,
         outlooks=scaled.outlooks,
     )
+
+
+def _not_acted_on(policies: Sequence[ScalingPolicy]) -> list[str]:
+    """Policies that are read and checked, and whose runtime nothing is rendered for."""
+    return [
+        f"policy {p.spec.name} ({p.path}): nothing is rendered for runtime {p.spec.runtime} by this version"
+        for p in policies
+        if p.spec.runtime != "kubernetes" and p.spec.enabled
+    ]
 
 
 def actions_phase(house: House, scene: Scene) -> Evaluated:

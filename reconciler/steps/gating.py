@@ -52,15 +52,26 @@ def judge(scene: Scene, proposals: Sequence[Proposal]) -> list[tuple[Proposal, V
     return [
         (
             proposal,
-            verdict(
-                proposal,
-                windows=owners(scene, cluster=proposal.cluster, subject=proposal.subject),
-                now=scene.now,
-                budget=unlimited,
+            _delivered(
+                scene,
+                verdict(
+                    proposal,
+                    windows=owners(scene, cluster=proposal.cluster, subject=proposal.subject),
+                    now=scene.now,
+                    budget=unlimited,
+                ),
             ),
         )
         for proposal in proposals
     ]
+
+
+def _delivered(scene: Scene, said: Verdict) -> Verdict:
+    """Nothing goes to the branch directly where people asked for pull requests, which are not made yet."""
+    if not said.allowed or scene.state.fleet.delivery.mode == "commit":
+        return said
+    reason = "delivery.mode is pullRequest, and this version makes no pull requests; mode: commit commits to the branch"
+    return Verdict(allowed=False, reason=reason)
 
 
 def ration(changes: Sequence[Change], *, limit: int, committed: Sequence[datetime], now: datetime) -> list[Change]:

@@ -144,7 +144,14 @@ def _change(
     rest = [edit for edit in plan.edits if edit.path not in plan.files]
     view = scene.view.over(plan.files)
     remake = [path.rpartition("/")[0] for path in plan.components if not path.endswith("/turndown/kustomization.yaml")]
-    applied = apply_edits(view.files, [*rest, *policy], worked.templates, remake=remake, parse=worked.parse)
+    applied = apply_edits(
+        view.files,
+        [*rest, *policy],
+        worked.templates,
+        remake=remake,
+        twins=deciding.twins_of(scene),
+        parse=worked.parse,
+    )
     proposal = Proposal(
         kind="rollback",
         subject=_subject(scene, commit),

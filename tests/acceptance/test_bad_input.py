@@ -33,7 +33,7 @@ def broken(home: Path, path: str, text: str) -> FleetRepo:
             ["policies/bad.yaml", "minReplicas"],
         ),
         ("policies/bad.yaml", policy("other", "default/adservice"), ["policies/good.yaml", "default/adservice"]),
-        ("policies/bad.yaml", policy("good", "default/frontend"), ["policies/good.yaml", "good"]),
+        ("policies/later.yaml", policy("good", "default/frontend"), ["policies/later.yaml", "good"]),
         (
             "policies/bad.yaml",
             policy("bad", "default/frontend", maintenanceWindow="0 0 2 * * 0"),

@@ -101,6 +101,27 @@ def test_several_commits_in_a_row_are_one_push(shared: Shared, tmp_path: Path) -
     assert git(shared.bare, "log", "--format=%s", "-5").splitlines() == [f"Change {n}" for n in (4, 3, 2, 1, 0)]
 
 
+def test_the_same_big_commit_by_two_open_writers_and_after_a_kill(shared: Shared, tmp_path: Path) -> None:
+    files = {f"clusters/prod/trimtab/shop/{number}.yaml": b"value: %d\n" % number for number in range(500)}
+    with opened(shared.bare, tmp_path) as repository, writing(repository) as one, writing(repository) as two:
+        old = repository.fetch()
+        new = one.commit(old, files, "m")
+        assert two.commit(old, files, "m") == new
+        for pid in children():
+            if b"fast-import" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+        kept = list((repository.git_dir / "objects/pack").glob("*.keep"))
+        assert kept
+        with writing(repository) as three:
+            assert three.commit(old, files, "m") == new
+            assert three.push(new, old).pushed
+        for keep in kept:
+            os.utime(keep, (0, 0))
+        repository.tidy()
+        assert not any(keep.exists() for keep in kept)
+    assert len(shared.paths()) == 503
+
+
 @pytest.mark.parametrize(
     "path", ["späße/größe.yaml", 'quote"d.yaml', "back\\slash.yaml", "with space.yaml", " lead.yaml", "d.git/x"]
 )
