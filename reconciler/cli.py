@@ -1,7 +1,7 @@
 """The command line: `trimtab`."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,8 +17,11 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="A GitOps reconciler for capacity: every scaling, right-sizing and turndown decision becomes a commit.",
 )
+
+# A wrong option is an error like any other; 2 is kept for `plan`, whose 2 says that there is something to commit.
+_usage_error: Any = typer.BadParameter.__bases__[0]
+_usage_error.exit_code = 1
 
 
 def _version(asked: bool) -> None:
@@ -33,7 +36,20 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Options before the command."""
+    """A GitOps reconciler for capacity: every scaling, right-sizing and turndown decision becomes a commit.
+
+    See it at work with the first of these; the others are the way to a fleet repo of your own.
+
+    ```
+    trimtab demo
+    trimtab init fleet
+    trimtab usage import usage.csv
+    trimtab plan --fleet fleet
+    trimtab reconcile --once --fleet fleet
+    ```
+
+    Exits with 0 when all went well, 1 on an error; plan also with 2, when there is something to commit.
+    """
 
 
 app.command("init")(init.init)

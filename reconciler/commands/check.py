@@ -19,11 +19,13 @@ def check(
 ) -> None:
     """Check a checkout, as a pull request's CI does: configuration, roots that build, patches that would lose their object.
 
-    Exits with 1 when anything is wrong.
+    Exits with 0 when nothing is wrong, 1 when anything is.
 
     Example:
 
-        trimtab check .
+    ```
+    trimtab check .
+    ```
     """
     if not (folder / "trimtab.yaml").is_file():
         raise InputError(

@@ -1,6 +1,8 @@
 """`trimtab demo`: the whole job in a throw-away fleet repo, in under a minute."""
 
+import shlex
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,18 +12,20 @@ from typing import Annotated
 
 import typer
 from git import Repo
+from rich.markup import escape
 from rich.panel import Panel
-from rich.syntax import Syntax
+from rich.text import Text
 
 from reconciler import loop
 from reconciler.bootstrap import open_house, share
 from reconciler.clock import fixed_clock
-from reconciler.commands.options import err, out, progress
+from reconciler.commands.options import err, out, print_diff, progress
+from reconciler.commands.rollback import print_values
 from reconciler.errors import Stalled
 from reconciler.model.plan import Pass
 from reconciler.observe.sample_usage import write_sample
 from reconciler.render.diff import plan_diff
-from reconciler.report.passes import held_table, instant, landed_table, summary
+from reconciler.report.passes import counted, held_table, instant, landed_table, summary
 from reconciler.report.recommendations import recommendation_table
 from reconciler.settings import Settings
 from reconciler.steps.house import House
@@ -45,7 +49,9 @@ def demo(
 
     Example:
 
-        trimtab demo --keep /tmp/trimtab-demo
+    ```
+    trimtab demo --keep trimtab-demo
+    ```
     """
     with _place(keep) as home:
         bare = _fleet(home)
@@ -74,7 +80,8 @@ def _fleet(home: Path) -> Path:
     Repo.init(bare, bare=True, initial_branch="main").close()
     with Repo.init(work, initial_branch="main") as repo:
         repo.git.add("--all")
-        person = ["user.name=Pat Platform", "user.email=pat@example.com"]
+        # A person's own hooks and signing key are none of the demo's business.
+        person = ["user.name=Pat Platform", "user.email=pat@example.com", "commit.gpgsign=false", "core.hooksPath="]
         repo.git(c=person).commit("--quiet", "-m", "The fleet as people wrote it")
         repo.create_remote("origin", str(bare))
         repo.git.push("--quiet", "--set-upstream", "origin", "main")
@@ -94,19 +101,18 @@ def _run(house: House, home: Path) -> None:
     _title("4. Committed and pushed")
     landed = loop.reconcile(house)
     out.print(landed_table(landed.ready))
-    for change in landed.ready[:2]:
+    for change in dict.fromkeys((landed.ready[0], landed.ready[-1])):
         out.print(
-            Panel(change.message.rstrip(), title=f"git show {change.commit[:10]}", title_align="left"), markup=False
+            Panel(Text(change.message.rstrip()), title=f"git show {change.commit[:10]}", title_align="left")
         )
     again = loop.reconcile(house)
-    out.print(f"A second pass commits {len(again.ready)} changes: nothing has changed.")
+    out.print(f"A second pass commits {counted(len(again.ready), 'change')}: nothing is left to do.")
     _title("5. Kustomize builds it")
     _build(house, landed)
     _title("6. Undo: trimtab rollback storefront")
     undone = loop.rollback(house, "storefront")
-    out.print(f"Rolled back “{undone.summary}” in {undone.commit[:10]}; it reverts {undone.reverts[:10]}:")
-    for edit in undone.restored:
-        out.print(f"  {edit.path}  {edit.field}: {edit.old or '-'} → {edit.new or '-'}", markup=False, soft_wrap=True)
+    out.print(f"Rolled back {undone.reverts[:10]} ({escape(undone.summary)}) in {undone.commit[:10]}:", soft_wrap=True)
+    print_values(undone)
 
 
 def _usage(house: House, home: Path) -> None:
@@ -125,8 +131,9 @@ def _usage(house: House, home: Path) -> None:
 def _print_diffs(house: House, plan: Pass) -> None:
     tree = house.repository.tree(plan.head)
     for change, diff in plan_diff(plan.ready, lambda path: tree.read(path) if path in tree.blobs else None):
-        out.print(f"[bold]{summary(change)}[/]")
-        out.print(Syntax(diff, "diff", theme="ansi_dark", background_color="default", word_wrap=True))
+        out.print(Text(summary(change), style="bold"))
+        print_diff(diff)
+        out.print()
 
 
 def _build(house: House, landed: Pass) -> None:
@@ -137,8 +144,8 @@ def _build(house: House, landed: Pass) -> None:
     house.builder.materialize(house.repository.tree(head), {})
     built = house.builder.build("clusters/demo").decode()
     kinds = sorted(line.removeprefix("kind: ") for line in built.splitlines() if line.startswith("kind: "))
-    counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-    out.print(f"kubectl kustomize clusters/demo: {len(kinds)} objects ({counted})")
+    listed = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    out.print(f"kubectl kustomize clusters/demo: {len(kinds)} objects ({listed})")
 
 
 def _title(text: str) -> None:
@@ -148,13 +155,21 @@ def _title(text: str) -> None:
 
 def _next_steps(kept: Path | None) -> None:
     _title("What to type next")
+    lines = [] if shutil.which("trimtab") else [(f'export PATH="{Path(sys.executable).parent}:$PATH"', "")]
     if kept:
-        out.print(f"  export TRIMTAB_STATE_DIR={kept}/state TRIMTAB_FLEET={kept}/fleet.git")
-        out.print("  trimtab plan --now 2026-06-17T22:30:00Z      # the evening window is open")
-        out.print("  trimtab where shop/storefront server         # which file and line holds a value")
-        out.print(f"  git -C {kept}/fleet.git log                  # every decision is a commit")
+        fleet, state = shlex.quote(f"{kept}/fleet.git"), shlex.quote(f"{kept}/state")
+        lines += [
+            (f"export TRIMTAB_FLEET={fleet} TRIMTAB_STATE_DIR={state}", ""),
+            ("trimtab plan --now 2026-06-17T22:30:00Z", "the evening window is open"),
+            ("trimtab where shop/storefront server", "which file and line holds a value"),
+            (f"git -C {fleet} log", "every decision is a commit"),
+        ]
     else:
-        out.print("  trimtab demo --keep /tmp/trimtab-demo        # the same, left there to play with")
-        out.print("  trimtab init fleet                           # a fleet repo of your own")
-        out.print("  trimtab usage import usage.csv               # your usage")
-        out.print("  trimtab recommend; trimtab plan              # what Trimtab would do")
+        lines += [
+            ("trimtab demo --keep trimtab-demo", "the same, left there to play with"),
+            ("trimtab init fleet", "a fleet repo of your own"),
+            ("trimtab usage import usage.csv", "your usage"),
+            ("trimtab plan --fleet fleet", "what Trimtab would do"),
+        ]
+    for line, comment in lines:
+        out.print(f"  {line:<44} # {comment}" if comment else f"  {line}", markup=False, soft_wrap=True)

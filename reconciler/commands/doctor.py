@@ -30,11 +30,13 @@ class Finding(Model):
 def doctor(fleet: FleetOption = None, database_url: DatabaseOption = None, as_json: JsonOption = False) -> None:
     """Look at repository, remote, identity, configuration, roots, patches, and conflicts with people's HPAs.
 
-    Exits with 1 when a check failed; warnings do not fail.
+    Exits with 0 when all is well or there are warnings only, 1 when a check failed.
 
     Example:
 
-        trimtab doctor --fleet https://git.example.com/platform/fleet.git
+    ```
+    trimtab doctor --fleet https://git.example.com/platform/fleet.git
+    ```
     """
     findings = list(_examine(fleet, database_url))
     if as_json:

@@ -39,9 +39,10 @@ def init(
 
     Examples:
 
-        trimtab init fleet
-
-        trimtab init . --root prod=deploy/overlays/prod
+    ```
+    trimtab init fleet
+    trimtab init . --root prod=deploy/overlays/prod
+    ```
     """
     if not folder.exists() or not any(entry for entry in folder.iterdir() if entry.name != ".git"):
         _scaffold_new(folder)

@@ -45,9 +45,10 @@ def plan(
 
     Examples:
 
-        trimtab plan
-
-        trimtab plan --now 2026-06-17T22:30:00Z --json
+    ```
+    trimtab plan
+    trimtab plan --now 2026-06-17T22:30:00Z --json
+    ```
     """
     settings = settings_from(fleet, database_url)
     with open_house(settings, clock=clock_from(now)) as house, stages(quiet=as_json) as step:
@@ -91,9 +92,10 @@ def reconcile(
 
     Examples:
 
-        trimtab reconcile --once
-
-        trimtab reconcile --interval 30
+    ```
+    trimtab reconcile --once
+    trimtab reconcile --interval 30
+    ```
     """
     settings = settings_from(fleet, database_url)
     with open_house(settings, clock=clock_from(now)) as house:

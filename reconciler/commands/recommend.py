@@ -44,9 +44,11 @@ def recommend(
 
     Examples:
 
-        trimtab recommend
-
-        trimtab recommend --filter 'namespace:"shop"' --window 7d --profile "High Availability" --json
+    ```
+    trimtab recommend
+    trimtab recommend --filter 'namespace:"shop"' --window 7d
+    trimtab recommend --profile "High Availability" --json
+    ```
     """
     settings = settings_from(fleet, database_url)
     with open_house(settings, clock=clock_from(now)) as house, stages(quiet=as_json) as step:

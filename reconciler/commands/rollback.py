@@ -38,9 +38,10 @@ def rollback(
 
     Examples:
 
-        trimtab rollback storefront
-
-        trimtab rollback 3f2a91c
+    ```
+    trimtab rollback storefront
+    trimtab rollback 3f2a91c
+    ```
     """
     settings = settings_from(fleet, database_url)
     with open_house(settings, clock=clock_from(now)) as house, stages(quiet=as_json) as step:

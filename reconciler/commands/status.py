@@ -29,7 +29,9 @@ def status(
 
     Example:
 
-        trimtab status --json
+    ```
+    trimtab status --json
+    ```
     """
     with open_house(settings_from(fleet, database_url), clock=clock_from(now)) as house, stages(quiet=as_json) as step:
         house.step = step

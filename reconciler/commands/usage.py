@@ -10,7 +10,7 @@ from reconciler.commands.options import DatabaseOption, JsonOption, err, out, pr
 from reconciler.report.passes import counted
 from reconciler.steps.importing import Imported, import_usage
 
-app = typer.Typer(no_args_is_help=True, help="Usage history.")
+app = typer.Typer(no_args_is_help=True, help="Usage history: `trimtab usage import FILE`.")
 
 
 @app.command("import")
@@ -27,13 +27,15 @@ def import_file(
 ) -> None:
     """Fold recorded usage into the history. Importing the same rows twice changes nothing.
 
-    A CSV has the columns timestamp,cluster,namespace,kind,name,container,cpu_cores,memory_bytes.
+    A CSV has the columns timestamp, cluster, namespace, kind, name, container, cpu_cores and memory_bytes, in any order;
+    instants are RFC 3339.
 
     Examples:
 
-        trimtab usage import usage.csv
-
-        trimtab usage import pushes.jsonl --cluster prod --keep-going
+    ```
+    trimtab usage import usage.csv
+    trimtab usage import pushes.jsonl --cluster prod --keep-going
+    ```
     """
     stores = open_stores(settings_from(database_url=database_url))
     try:

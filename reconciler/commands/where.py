@@ -38,7 +38,7 @@ class Place:
 
 def where(
     workload: Annotated[str, typer.Argument(metavar="WORKLOAD", help="namespace/name, as the cluster knows it.")],
-    container: Annotated[str, typer.Argument(metavar="CONTAINER")],
+    container: Annotated[str, typer.Argument(metavar="CONTAINER", help="Its name in the pod; init containers and sidecars too.")],
     fleet: FleetOption = None,
     database_url: DatabaseOption = None,
     as_json: JsonOption = False,
@@ -47,7 +47,9 @@ def where(
 
     Example:
 
-        trimtab where shop/storefront server
+    ```
+    trimtab where shop/storefront server
+    ```
     """
     namespace, slash, name = workload.partition("/")
     if not (namespace and slash and name):

@@ -1,10 +1,11 @@
 """`trimtab windows`: the calendar of every maintenance and exclusion window."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from reconciler.bootstrap import open_house
 from reconciler.commands.options import (
@@ -19,7 +20,7 @@ from reconciler.commands.options import (
     settings_from,
 )
 from reconciler.errors import InputError
-from reconciler.gate.windows import check_window, combined_spans, next_closing, next_opening, warn_short
+from reconciler.gate.windows import check_window, combined_spans, is_open, next_closing, next_opening, warn_short
 from reconciler.model.state import FleetState
 from reconciler.model.window import Span, Window, Windows
 from reconciler.observe.git_state import read_fleet
@@ -42,7 +43,9 @@ def windows(
 
     Example:
 
-        trimtab windows --from 2026-12-18T00:00:00Z --to 2027-01-08T00:00:00Z
+    ```
+    trimtab windows --from 2026-12-18T00:00:00Z --to 2027-01-08T00:00:00Z
+    ```
     """
     clock = clock_from(now)
     first = instant_from(start, "--from", clock())
@@ -62,15 +65,12 @@ def windows(
     if not declared:
         out.print("No windows are declared: changes may be committed at any time.")
         return
-    out.print(_spans_table(spans))
+    out.print(_spans_table(spans) if spans else "No window is open in that time.")
+    out.print(f"\nNext, from {instant(clock())}:")
     for window in declared:
-        opens, closes = next_opening(window, clock()), next_closing(window, clock())
-        out.print(
-            f"[bold]{window.source}[/] {window}: opens {instant(opens) if opens else 'never'},"
-            f" closes {instant(closes) if closes else 'never'}"
-        )
+        out.print(Text.assemble((window.source, "bold"), f" {window}: {_next(window, clock())}"))
         if warning := warn_short(window, PASS_INTERVAL):
-            out.print(f"  [yellow]{warning}[/]")
+            out.print(Text(f"  {warning}", style="yellow"))
 
 
 def all_windows(state: FleetState) -> tuple[Windows, ...]:
@@ -82,14 +82,26 @@ def all_windows(state: FleetState) -> tuple[Windows, ...]:
     return tuple(owners)
 
 
+def _next(window: Window, now: datetime) -> str:
+    opens, closes = next_opening(window, now), next_closing(window, now)
+    if is_open(window, now):
+        again = f", opens again {instant(opens)}" if opens else ""
+        return f"open until {instant(closes)}{again}" if closes else "always open"
+    return f"opens {instant(opens)}, closes {instant(closes)}" if opens and closes else "never opens"
+
+
 def _spans_table(spans: list[Span]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("from", "to", "kind", "of", "window"):
-        table.add_column(name, no_wrap=name != "window")
+        table.add_column(name, no_wrap=name in ("from", "to", "kind"), overflow="fold")
     for span in spans:
         style = "red" if span.kind == "exclusion" else "green"
         table.add_row(
-            instant(span.start), instant(span.end), f"[{style}]{span.kind}[/]", span.window.source, str(span.window)
+            instant(span.start),
+            instant(span.end),
+            Text(span.kind, style=style),
+            Text(span.window.source),
+            Text(str(span.window)),
         )
     return table
 

@@ -25,6 +25,12 @@ from reconciler.manifests.yaml_reader import Document, load_all
 from reconciler.model.machine_file import FileForm, MachineFile
 from reconciler.model.workload import ObjectRef
 
+GENERATED = "kustomization.yaml"
+HANDOVER = "handover"
+"""The folder of the component in which workloads are handed over to their HPAs. Apart from the others, as it has to be
+applied before the turndowns: ``replicas: 0`` must win over ``replicas: null`` (tests/integration/test_kustomize_build.py)."""
+_TURNDOWN = "turndown"
+
 _NAME = re.compile(r"(hpa|requests|replicas|quota|limits)-.+\.yaml")
 _FORMS: dict[str, FileForm] = {
     "hpa": "hpa",
@@ -53,14 +59,42 @@ def path_for(overlay: str, form: FileForm, target: ObjectRef, live_namespace: st
         return f"{overlay}/nodepools/limits-{_named(target)}.yaml"
     if not is_label(live_namespace):
         raise InputError(f"{live_namespace!r} is not a name that Kubernetes takes for a namespace")
-    directory = f"{overlay}/{live_namespace}"
+    directory = f"{overlay}/{HANDOVER}/{live_namespace}" if form == "replicas" else f"{overlay}/{live_namespace}"
     if form == "turndown":
-        return f"{directory}/turndown/turndown.yaml"
+        return f"{directory}/{_TURNDOWN}/{_TURNDOWN}.yaml"
     if form in ("requests", "replicas"):
         if not (target.kind.isascii() and target.kind.isalnum()):
             raise InputError(f"{target.kind!r} is not a kind of Kubernetes objects")
         return f"{directory}/{form}-{target.kind.lower()}-{_named(target)}.yaml"
     return f"{directory}/{form}-{_named(target)}.yaml"
+
+
+def live_namespace_of(path: str) -> str:
+    """The namespace that the place of a machine-owned file stands for: what :func:`path_for` was given."""
+    directory = posixpath.dirname(path)
+    return posixpath.basename(posixpath.dirname(directory) if form_of(path) == "turndown" else directory)
+
+
+def component_of(relative: str) -> str | None:
+    """The component whose list a file belongs into, for a path relative to the overlay; None when no list has it.
+
+    "" is the overlay itself, :data:`HANDOVER` or ``<namespace>/turndown`` one of its own. A namespace may have any name:
+    ``handover/turndown/`` holds what is handed over in ``turndown`` beside the turndown of ``handover``.
+    """
+    *folders, name = relative.split("/")
+    if name == GENERATED or not name.endswith(".yaml"):
+        return None
+    if len(folders) == 1:
+        return ""
+    if len(folders) == 2 and folders[1] == _TURNDOWN and name == f"{_TURNDOWN}.yaml":
+        return "/".join(folders)
+    return HANDOVER if len(folders) == 2 and folders[0] == HANDOVER else None
+
+
+def is_list(relative: str) -> bool:
+    """Whether a path relative to the overlay is one of its generated lists: its own, the handover's, a turndown's."""
+    *folders, name = relative.split("/")
+    return name == GENERATED and (folders in ([], [HANDOVER]) or (len(folders) == 2 and folders[1] == _TURNDOWN))
 
 
 def _named(target: ObjectRef) -> str:
@@ -103,7 +137,7 @@ def parse(text: bytes, *, path: str) -> MachineFile:
 
 def _read(form: FileForm, documents: list[Document], text: bytes, path: str) -> MachineFile:
     if form == "turndown":
-        return read_turndown(documents, text, posixpath.basename(posixpath.dirname(posixpath.dirname(path))))
+        return read_turndown(documents, text, live_namespace_of(path))
     if len(documents) != 1:
         raise Odd("should hold one document" if documents else "is empty")
     value = documents[0].value

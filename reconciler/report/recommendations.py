@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -11,6 +12,7 @@ from reconciler.model.quantity import format_cpu, format_memory
 from reconciler.model.recommendation import ContainerRecommendation
 from reconciler.model.workload import RESOURCES, Resource, Resources
 from reconciler.report.money import money
+from reconciler.report.passes import counted
 
 _RISK_STYLE = {"low": "green", "medium": "yellow", "high": "red"}
 
@@ -39,36 +41,62 @@ def recommendation_table(
     recommendations: Sequence[ContainerRecommendation], currency: str, *, why: bool = True
 ) -> RenderableType:
     """Per container: requests and limits, current → recommended, saving per month, risk, samples, and why."""
-    table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
-    for name in ("workload", "container", "cpu", "cpu limit", "memory", "memory limit"):
-        table.add_column(name, no_wrap=True)
-    for name in (f"{currency}/month", "samples"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("risk", no_wrap=True)
     rows = by_saving(recommendations)
-    for r in rows:
-        key, now, then = r.workload.key, r.current, r.recommended
-        table.add_row(
-            f"{key.namespace}/{key.name}",
-            r.container,
-            _arrow("cpu", now.cpu_request, then.cpu_request),
-            _arrow("cpu", now.cpu_limit, then.cpu_limit),
-            _arrow("memory", now.memory_request, then.memory_request),
-            _arrow("memory", now.memory_limit, then.memory_limit),
-            money(r.saving_monthly, currency),
-            str(r.samples),
-            Text(r.risk, style=_RISK_STYLE[r.risk]),
-        )
     total = sum((r.saving_monthly for r in rows), Decimal(0))
-    parts: list[RenderableType] = [table, Text(f"\n{len(rows)} containers, {money(total, currency)} a month together")]
-    if why:
-        parts.append(_reasons(rows))
-    return Group(*parts)
+    told = f"\n{counted(len(rows), 'container')}, {money(total, currency)} a month together"
+    return Group(_Containers(rows, currency), Text(told), *([_reasons(rows)] if why else []))
+
+
+class _Containers:
+    """The table, with limits in columns of their own, or below the requests where the terminal is too narrow for that."""
+
+    def __init__(self, rows: Sequence[ContainerRecommendation], currency: str) -> None:
+        self.rows = rows
+        self.currency = currency
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = self._table(wide=True)
+        needed = Measurement.get(console, options.update(max_width=10_000), table).maximum
+        yield table if needed <= options.max_width else self._table(wide=False)
+
+    def _table(self, *, wide: bool) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
+        for name in ("workload", "container"):
+            table.add_column(name, overflow="fold")
+        for name in ("cpu", "cpu limit", "memory", "memory limit") if wide else ("cpu\n  limit", "memory\n  limit"):
+            table.add_column(name, no_wrap=True)
+        for name in (f"{self.currency}/month", "samples"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("risk", no_wrap=True)
+        for r in self.rows:
+            table.add_row(
+                Text(f"{r.workload.key.namespace}/{r.workload.key.name}"),
+                Text(r.container),
+                *_values(r, wide=wide),
+                money(r.saving_monthly, self.currency),
+                str(r.samples),
+                Text(r.risk, style=_RISK_STYLE[r.risk]),
+            )
+        return table
+
+
+def _values(r: ContainerRecommendation, *, wide: bool) -> list[Text]:
+    """CPU, its limit, memory, its limit; a limit that is not set is left out where it has no column of its own."""
+    now, then = r.current, r.recommended
+    cells = []
+    for resource in RESOURCES:
+        request = _arrow(resource, now.request(resource), then.request(resource))
+        limit = _arrow(resource, now.limit(resource), then.limit(resource))
+        if wide:
+            cells += [request, limit]
+        else:
+            cells.append(Text.assemble(request, "\n  ", limit) if limit.plain != "-" else request)
+    return cells
 
 
 def _reasons(rows: Sequence[ContainerRecommendation]) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold", style="bold")
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     table.add_row("\nwhy", "", "")
@@ -76,7 +104,7 @@ def _reasons(rows: Sequence[ContainerRecommendation]) -> Table:
         name = f"{r.workload.key.namespace}/{r.workload.key.name} {r.container}"
         for resource in RESOURCES:
             if resource in r.why:
-                table.add_row(name, resource, r.why[resource])
+                table.add_row(Text(name), resource, Text(r.why[resource]))
                 name = ""
     return table
 

@@ -1,8 +1,6 @@
 """Putting values back: what goes back, what stays, and what is told."""
 
-import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import pytest
 
@@ -10,33 +8,12 @@ from reconciler.commit.rollback import RollbackPlan, rollback_edits
 from reconciler.commit.values import is_machine_path, values_of
 from reconciler.errors import NothingToRollBack
 from reconciler.model.change import ValueEdit
+from support.trees import Files
 
 REQUESTS = "clusters/prod/trimtab/shop/requests-deployment-web.yaml"
 HPA = "clusters/prod/trimtab/shop/hpa-web.yaml"
 COMPONENT = "clusters/prod/trimtab/kustomization.yaml"
 MANIFEST = "clusters/prod/apps/web.yaml"
-
-
-@dataclass
-class Files:
-    """A tree in memory."""
-
-    files: Mapping[str, bytes]
-    commit: str = "c"
-
-    @property
-    def blobs(self) -> Mapping[str, str]:
-        return {path: hashlib.sha1(content).hexdigest() for path, content in self.files.items()}
-
-    @property
-    def oddities(self) -> Mapping[str, str]:
-        return {}
-
-    def read(self, path: str) -> bytes:
-        return self.files[path]
-
-    def read_many(self, paths: Iterable[str]) -> dict[str, bytes]:
-        return {path: self.files[path] for path in paths}
 
 
 def requests(cpu: str | None = None, memory: str | None = None, comment: str = "") -> bytes:
