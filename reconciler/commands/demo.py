@@ -101,10 +101,8 @@ def _run(house: House, home: Path) -> None:
     _title("4. Committed and pushed")
     landed = loop.reconcile(house)
     out.print(landed_table(landed.ready))
-    for change in dict.fromkeys((landed.ready[0], landed.ready[-1])):
-        out.print(
-            Panel(Text(change.message.rstrip()), title=f"git show {change.commit[:10]}", title_align="left")
-        )
+    for change in (*landed.ready[:1], *landed.ready[1:][-1:]):
+        out.print(Panel(Text(change.message.rstrip()), title=f"git show {change.commit[:10]}", title_align="left"))
     again = loop.reconcile(house)
     out.print(f"A second pass commits {counted(len(again.ready), 'change')}: nothing is left to do.")
     _title("5. Kustomize builds it")

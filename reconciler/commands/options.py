@@ -21,13 +21,17 @@ from reconciler.settings import Settings
 FleetOption = Annotated[
     str | None,
     typer.Option(
-        "--fleet", help="Fleet repo: a path or any Git URL. [env: TRIMTAB_FLEET; default: the fleet repo one stands in]"
+        "--fleet",
+        metavar="PATH_OR_URL",
+        help="Fleet repo: a path or any Git URL. [env: TRIMTAB_FLEET; default: the fleet repo one stands in]",
     ),
 ]
 DatabaseOption = Annotated[
     str | None,
     typer.Option(
-        "--database-url", help="Database. [env: TRIMTAB_DATABASE_URL; default: SQLite under the state directory]"
+        "--database-url",
+        metavar="URL",
+        help="Database. [env: TRIMTAB_DATABASE_URL; default: SQLite under the state directory]",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]

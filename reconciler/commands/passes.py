@@ -22,7 +22,7 @@ from reconciler.commands.options import (
     settings_from,
     stages,
 )
-from reconciler.errors import RetryLater
+from reconciler.errors import InputError, RetryLater
 from reconciler.model.change import Change
 from reconciler.model.plan import Pass
 from reconciler.render.diff import plan_diff
@@ -82,7 +82,7 @@ def _print_plan(found: Pass, diffs: list[tuple[Change, str]]) -> None:
 
 def reconcile(
     once: Annotated[bool, typer.Option("--once", help="One pass, then end.")] = False,
-    interval: Annotated[float, typer.Option(min=1, help="Seconds between passes.")] = 60.0,
+    interval: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Seconds between passes.")] = 60.0,
     fleet: FleetOption = None,
     database_url: DatabaseOption = None,
     now: NowOption = None,
@@ -97,6 +97,8 @@ def reconcile(
     trimtab reconcile --interval 30
     ```
     """
+    if now and not once:
+        raise InputError("--now goes with --once: a clock that stands still has no second pass")
     settings = settings_from(fleet, database_url)
     with open_house(settings, clock=clock_from(now)) as house:
         if once:

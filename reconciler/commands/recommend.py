@@ -33,7 +33,10 @@ def recommend(
         str | None, typer.Option(metavar="DURATION", help="How far to look back, for example 14d or 48h.")
     ] = None,
     profile: Annotated[
-        str | None, typer.Option(help='Savings profile: Development, Production, "High Availability", or your own.')
+        str | None,
+        typer.Option(
+            metavar="NAME", help='Savings profile: Development, Production, "High Availability", or your own.'
+        ),
     ] = None,
     fleet: FleetOption = None,
     database_url: DatabaseOption = None,

@@ -21,7 +21,7 @@ def import_file(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Keep the good rows of a file that has bad ones.")
     ] = False,
-    cluster: Annotated[str, typer.Option(help="Cluster of push bodies that do not name one.")] = "",
+    cluster: Annotated[str, typer.Option(metavar="NAME", help="Cluster of push bodies that do not name one.")] = "",
     database_url: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:

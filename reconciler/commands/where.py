@@ -38,7 +38,9 @@ class Place:
 
 def where(
     workload: Annotated[str, typer.Argument(metavar="WORKLOAD", help="namespace/name, as the cluster knows it.")],
-    container: Annotated[str, typer.Argument(metavar="CONTAINER", help="Its name in the pod; init containers and sidecars too.")],
+    container: Annotated[
+        str, typer.Argument(metavar="CONTAINER", help="Its name in the pod; init containers and sidecars too.")
+    ],
     fleet: FleetOption = None,
     database_url: DatabaseOption = None,
     as_json: JsonOption = False,

@@ -42,7 +42,8 @@ class _Draft:
     kept: list[ValueEdit] = field(default_factory=list)
     files: dict[str, bytes | None] = field(default_factory=dict)
     stays: dict[str, bool] = field(default_factory=dict)
-    """By path that the commit changed: whether the file is there after the rollback."""
+    """By path that the commit changed: whether the file is there after the rollback. A list that is made anew counts as
+    there while it is there now."""
 
 
 def rollback_edits(before: Tree, after: Tree, head: Tree, *, is_machine: Callable[[str], bool]) -> RollbackPlan:
@@ -60,7 +61,9 @@ def rollback_edits(before: Tree, after: Tree, head: Tree, *, is_machine: Callabl
             _undo_file(path, before, after, head, is_machine(path), draft)
     if not draft.edits and not draft.files:
         raise _nothing(draft.kept)
-    left = tuple(path for path in generated if not _goes_back(path, before, after, head, draft))
+    # A component may list others: inner lists first, as whether they are there is in the outer one.
+    inner_first = sorted(generated, key=lambda path: (-path.count("/"), path))
+    left = tuple(sorted(path for path in inner_first if not _goes_back(path, before, after, head, draft)))
     return RollbackPlan(tuple(draft.edits), tuple(draft.kept), draft.files, left)
 
 
@@ -136,12 +139,12 @@ def _goes_back(path: str, before: Tree, after: Tree, head: Tree, draft: _Draft) 
     """Put a generated list back, when it is as the commit left it and the files it lists are as before the commit."""
     folder = path.rpartition("/")[0] + "/"
     listed = all(stays == (other in before.blobs) for other, stays in draft.stays.items() if other.startswith(folder))
-    if head.blobs.get(path) == before.blobs.get(path):
-        return listed
-    if not listed or head.blobs.get(path) != after.blobs.get(path):
-        return False
-    draft.files[path] = before.read(path) if path in before.blobs else None
-    return True
+    unchanged = head.blobs.get(path) == before.blobs.get(path)
+    back = listed and (unchanged or head.blobs.get(path) == after.blobs.get(path))
+    draft.stays[path] = path in (before if back else head).blobs
+    if back and not unchanged:
+        draft.files[path] = before.read(path) if path in before.blobs else None
+    return back
 
 
 def _whole(path: str, now: bytes | None, back: bytes | None, machine: bool) -> tuple[ValueEdit, ...]:

@@ -173,7 +173,11 @@ def _edits(state: RootState, pool: NodePool, nodes: Sequence[Node], target: floa
         requested = sum(_requested(node, resource) for node in nodes)
         limit = raised_limit(current, requested, target, _UNIT[resource])
         if limit > current:
-            edits.append(value_edit(path, "nodepool", pool.ref, name, ours, _FORMAT[resource](limit)))
+            edits.append(
+                value_edit(
+                    path, "nodepool", pool.ref, name, ours, _FORMAT[resource](limit), was=_FORMAT[resource](declared)
+                )
+            )
     return tuple(edits)
 
 

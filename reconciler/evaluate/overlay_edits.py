@@ -9,8 +9,17 @@ from reconciler.model.machine_file import FileForm, MachineFile
 from reconciler.model.workload import ObjectRef
 
 
-def value_edit(path: str, form: FileForm, target: ObjectRef, field: str, old: str | None, new: str | None) -> ValueEdit:
-    return ValueEdit(path=path, form=form, target=target, field=field, old=old, new=new)
+def value_edit(
+    path: str,
+    form: FileForm,
+    target: ObjectRef,
+    field: str,
+    old: str | None,
+    new: str | None,
+    *,
+    was: str | None = None,
+) -> ValueEdit:
+    return ValueEdit(path=path, form=form, target=target, field=field, old=old, new=new, was=was)
 
 
 def differences(path: str, wanted: MachineFile, found: MachineFile | None) -> tuple[ValueEdit, ...]:

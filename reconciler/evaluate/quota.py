@@ -174,7 +174,9 @@ class _Quotas:
             figures = self._figures(state.inventory.cluster, quota, key, standing or quota.hard[key])
             if not self._worthwhile(figures):
                 continue
-            edit = value_edit(path, "quota", quota.ref, f"hard/{key}", standing, _spell(key, figures.wanted))
+            edit = value_edit(
+                path, "quota", quota.ref, f"hard/{key}", standing, _spell(key, figures.wanted), was=quota.hard.get(key)
+            )
             if refusal := self.refused.against(self.subject, edit):
                 name = f"ResourceQuota {quota.namespace}/{quota.name}"
                 self.notes.append(f"action {self.action.name}: {name} {key} {edit.new} was {refusal_text(refusal)}")

@@ -132,13 +132,13 @@ def _resource_edits(one: ContainerRecommendation, resource: Resource, place: Pla
             old = place.file.values.get(field) if place.file is not None else None
         new = None if value is None else spell(resource, value)
         if new != old:
-            found.append(_edit(place, field, old, new))
+            found.append(_edit(place, field, old, new, was=_written(container, bound, resource)))
     return found
 
 
-def _edit(place: Place, field: str, old: str | None, new: str | None) -> ValueEdit:
-    address = place.address
-    return ValueEdit(path=address.path, form=address.form, target=place.workload.ref, field=field, old=old, new=new)
+def _edit(place: Place, field: str, old: str | None, new: str | None, *, was: str | None) -> ValueEdit:
+    address, target = place.address, place.workload.ref
+    return ValueEdit(path=address.path, form=address.form, target=target, field=field, old=old, new=new, was=was)
 
 
 def _written(container: Container, bound: Bound, resource: Resource) -> str | None:

@@ -4,7 +4,7 @@ A patch whose workload a person deleted patches nothing (or breaks the build, wi
 container adds a container without an image. What a person took out of a quota or a NodePool must not be put back by ours.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from reconciler.evaluate.overlay_edits import removal
@@ -23,11 +23,12 @@ RefKey = tuple[str, str, str, str | None]
 
 @dataclass(frozen=True, eq=False)
 class _Declared:
-    """What a root declares, by the identity that machine-owned files name."""
+    """What a root declares, by the identity that machine-owned files name. ``autoscaled``: what has an HPA of ours."""
 
     workloads: Mapping[RefKey, Workload]
     quotas: Mapping[RefKey, Quota]
     pools: Mapping[RefKey, NodePool]
+    autoscaled: Collection[RefKey]
     overlay: str
 
 
@@ -49,7 +50,7 @@ def stale_proposals(root_state: RootState, root: Root) -> tuple[Proposal, ...]:
     inventory = root_state.inventory
     if not root_state.overlay or any(problem.blocks_root for problem in inventory.problems):
         return ()
-    declared = _declared(inventory, root)
+    declared = _declared(root_state, root)
     proposals = []
     for path, file in sorted(root_state.overlay.items()):
         check = _CHECKS.get(file.form)
@@ -59,11 +60,13 @@ def stale_proposals(root_state: RootState, root: Root) -> tuple[Proposal, ...]:
     return tuple(proposals)
 
 
-def _declared(inventory: Inventory, root: Root) -> _Declared:
+def _declared(root_state: RootState, root: Root) -> _Declared:
+    inventory = root_state.inventory
     return _Declared(
         {_key(workload.ref): workload for workload in inventory.workloads},
         {_key(quota.ref): quota for quota in inventory.quotas},
         {_key(pool.ref): pool for pool in inventory.node_pools},
+        frozenset(_key(file.target) for file in root_state.overlay.values() if file.form == "hpa"),
         root.overlay_path,
     )
 
@@ -93,11 +96,17 @@ def _requests(path: str, file: MachineFile, declared: _Declared) -> _Stale:
 
 
 def _replicas(path: str, file: MachineFile, declared: _Declared) -> _Stale:
+    """A handover ends with the field that it hands over, and with the HPA that it hands it to: else 1 replica is left."""
     found = _workload_file(path, file, declared)
     workload = declared.workloads.get(_key(file.target))
-    if found.fields or workload is None or workload.replicas is not None:
+    if found.fields or workload is None:
         return found
-    return _whole(file, f"{file.target.kind} {file.target.name} no longer sets spec.replicas", found.live)
+    name = f"{file.target.kind} {file.target.name}"
+    if workload.replicas is None:
+        return _whole(file, f"{name} no longer sets spec.replicas", found.live)
+    if _key(file.target) not in declared.autoscaled:
+        return _whole(file, f"{name} has no HPA of Trimtab's any more", found.live)
+    return found
 
 
 def _quota(path: str, file: MachineFile, declared: _Declared) -> _Stale:

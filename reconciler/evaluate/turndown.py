@@ -135,7 +135,7 @@ class _Turndown:
         if wired and directory not in self.prepared:
             path = f"{directory}/kustomization.yaml"
             edit = value_edit(path, "turndown", site.target, "prepared", None, "true")
-            reason = f"action {self.subject.name}: a component to turn {site.namespace} down in"
+            reason = f"action {self.subject.name}: an empty component, so that turning {site.namespace} down and up touches no other file"
             self.proposals.append(_proposal("prepare", self.subject, site, (edit,), reason, ignores_windows=True))
         edits = differences(site.path, self._wanted(site, rest), None)
         reason = f"action {self.subject.name}: turn {site.namespace} down ({_count(rest.values)})"

@@ -1,4 +1,8 @@
-"""The generated ``kustomization.yaml`` of the machine-owned component, and of a namespace's turndown component.
+"""The generated lists (``kustomization.yaml``) of the machine-owned component and of the components within it.
+
+Kustomize applies a component's ``components`` in their order and its own ``patches`` after them. So what hands replicas over
+to an HPA (``replicas: null``) is a component of its own, listed before the turndowns: a workload that is handed over and
+turned down has 0 replicas, and no field again once it is up.
 
 What a patch's ``target`` hits, tried with kustomize 5.5 and 5.8 (tests/integration/test_kustomize_build.py holds it):
 
@@ -24,6 +28,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 
+from reconciler.manifests.machine_files import HANDOVER, component_of
 from reconciler.manifests.yaml_scalars import plain_value
 from reconciler.model.machine_file import MachineFile
 from reconciler.model.workload import BUILT_IN_KINDS, ObjectRef
@@ -49,7 +54,7 @@ def component_text(
     use_targets: bool = True,
     selectors: Mapping[str, str] | None = None,
 ) -> str:
-    """The text of ``<root>/trimtab/kustomization.yaml``, from the files beside it; the same files give the same bytes.
+    """The text of ``<root>/trimtab/kustomization.yaml``, from the files below it; the same files give the same bytes.
 
     ``files`` by path relative to the component; ``turndowns``: the namespaces (directories) with a turndown component,
     up or down. ``use_targets`` False leaves ``target`` out where it can be (above 150 patches). ``selectors``: by path,
@@ -57,17 +62,40 @@ def component_text(
     a patch always has its target.
     """
     resources = sorted(path for path, file in files.items() if file.form == "hpa")
-    components = sorted(f"{namespace}/turndown" for namespace in turndowns)
-    patches = sorted((path, file) for path, file in files.items() if file.form not in ("hpa", "turndown"))
+    handover = [HANDOVER] if any(map(_in_handover, files)) else []
+    # In the order in which they are applied, which is not that of the alphabet.
+    components = [*handover, *sorted(f"{namespace}/turndown" for namespace in turndowns)]
+    patches = {p: file for p, file in files.items() if file.form not in ("hpa", "turndown") and not _in_handover(p)}
     text = _HEAD
     if resources or not (components or patches):
         text += _list("resources", resources)
     if components:
         text += _list("components", components)
-    if patches:
-        text += "patches:\n"
-    for path, file in patches:
-        selector = (selectors or {}).get(path, "")
+    return text + _patches(patches, use_targets=use_targets, selectors=selectors or {})
+
+
+def handover_text(
+    files: Mapping[str, MachineFile], *, use_targets: bool = True, selectors: Mapping[str, str] | None = None
+) -> str | None:
+    """The text of ``<root>/trimtab/handover/kustomization.yaml``; None when nothing is handed over, and it is not listed.
+
+    Parameters as of :func:`component_text`, paths relative to ``<root>/trimtab``.
+    """
+    patches = {path.removeprefix(f"{HANDOVER}/"): file for path, file in files.items() if _in_handover(path)}
+    if not patches:
+        return None
+    given = {path.removeprefix(f"{HANDOVER}/"): selector for path, selector in (selectors or {}).items()}
+    return _HEAD + _patches(patches, use_targets=use_targets, selectors=given)
+
+
+def _in_handover(path: str) -> bool:
+    return component_of(path) == HANDOVER
+
+
+def _patches(files: Mapping[str, MachineFile], *, use_targets: bool, selectors: Mapping[str, str]) -> str:
+    text = "patches:\n" if files else ""
+    for path, file in sorted(files.items()):
+        selector = selectors.get(path, "")
         text += f"  - path: {_scalar(path)}\n"
         if use_targets or selector or is_json6902(file):
             text += target_text(file.target, selector=selector, indent=4)
@@ -99,8 +127,8 @@ def target_text(target: ObjectRef, *, selector: str = "", indent: int) -> str:
 def turndown_component_text(files_present: Collection[str] | bool, *, with_targets: bool = False) -> str:
     """The text of ``<root>/trimtab/<namespace>/turndown/kustomization.yaml``: down while ``turndown.yaml`` is there.
 
-    ``files_present``: whether it is, or the names of the files that are. ``with_targets``: ``turndown.yaml`` holds one PatchTransformer a workload instead of one patch. Each has a target of
-    its own then, which a plain patch file of several documents cannot have, so that a workload which a person deletes
+    ``files_present``: whether it is, or the names of the files that are. ``with_targets``: ``turndown.yaml`` holds one
+    PatchTransformer a workload instead of one patch. Each has a target of its own then, which a plain patch file of several documents cannot have, so that a workload which a person deletes
     while its namespace is down does not break the build.
     """
     if not files_present:

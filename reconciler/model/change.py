@@ -39,6 +39,7 @@ class ValueEdit(Model):
 
     For machine-owned forms ``field`` is as in :class:`~reconciler.model.machine_file.MachineFile`; for ``source`` and
     ``config`` it is a path of keys joined by ``/``, list items by name (``spec/template/spec/containers/server/…``).
+    ``was``: for people, the value in force before where ``old`` is None (what the manifest says without our overlay).
     """
 
     path: str
@@ -47,6 +48,7 @@ class ValueEdit(Model):
     field: str
     old: str | None
     new: str | None
+    was: str | None = None
 
 
 class Subject(Model):

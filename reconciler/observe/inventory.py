@@ -1,7 +1,6 @@
 """One root of the fleet repo at one commit → what people declare in it, and Trimtab's own files beside it."""
 
 import hashlib
-import posixpath
 from collections.abc import MutableMapping
 
 from reconciler.errors import InputError
@@ -14,8 +13,6 @@ from reconciler.model.tree import Tree
 from reconciler.observe.root_files import directories_read, files_below, overlay_directory, root_directory
 from reconciler.observe.root_objects import RootObjects
 from reconciler.observe.root_reading import Build, RootReading
-
-_GENERATED = "kustomization.yaml"
 
 
 def read_root(
@@ -62,7 +59,7 @@ def _read_overlay(
     overlay = overlay_directory(root)
     files: dict[str, MachineFile] = {}
     problems: list[Problem] = []
-    paths = [path for path in files_below(tree, overlay) if not _is_generated(path, overlay)]
+    paths = [path for path in files_below(tree, overlay) if not machine_files.is_list(path.removeprefix(f"{overlay}/"))]
     unread = [path for path in paths if _overlay_key(tree, path) not in cache]
     texts = tree.read_many(unread) if unread else {}
     for path in paths:
@@ -77,12 +74,6 @@ def _read_overlay(
     return files, problems
 
 
-def _is_generated(path: str, overlay: str) -> bool:
-    """The component's kustomization, and that of a namespace's turndown."""
-    place = path.removeprefix(overlay + "/").split("/")
-    return place[-1] == _GENERATED and (len(place) == 1 or (len(place) == 3 and place[1] == "turndown"))
-
-
 def _overlay_key(tree: Tree, path: str) -> str:
     return f"machine:{path}:{tree.blobs[path]}"
 
@@ -94,8 +85,7 @@ def _read_machine_file(text: bytes, path: str, overlay: str) -> MachineFile | Pr
         return Problem(path=path, message=message, hint=hint)
     try:
         file = machine_files.parse(text, path=path)
-        directory = posixpath.dirname(path.removeprefix(overlay + "/"))
-        expected = machine_files.path_for(overlay, file.form, file.target, directory.removesuffix("/turndown"))
+        expected = machine_files.path_for(overlay, file.form, file.target, machine_files.live_namespace_of(path))
     except InputError as error:
         where = error.where
         return Problem(

@@ -9,6 +9,9 @@ ROLES = ("initContainers", "containers")
 BOUNDS = ("requests", "limits")
 RESOURCES = ("cpu", "memory")
 
+PREPARED = "prepared"
+"""The field of the edit that makes a namespace's empty turndown component."""
+
 BOOKKEEPING = frozenset({"policy", "action"})
 """Values that say whose file it is; a file with nothing else in it goes away."""
 

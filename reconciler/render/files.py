@@ -1,7 +1,7 @@
 """Value edits → files: the bytes that a change puts into the tree.
 
 Machine-owned files are written whole from their values; people's files are spliced, value by value. Where files of a
-component come or go, its ``kustomization.yaml`` is generated anew.
+component come or go, its ``kustomization.yaml`` is generated anew, and that of the handover component within it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,18 +9,16 @@ from typing import NamedTuple
 
 from reconciler.errors import InputError, Where
 from reconciler.manifests import component, machine_files
+from reconciler.manifests.machine_files import GENERATED, HANDOVER
 from reconciler.model.change import ValueEdit
 from reconciler.model.machine_file import MachineFile
-from reconciler.render.fields import BOOKKEEPING, MAX_TARGETED_PATCHES
+from reconciler.render.fields import BOOKKEEPING, MAX_TARGETED_PATCHES, PREPARED
 from reconciler.render.files_view import FilesOver, FilesView
 from reconciler.render.machine_text import ContainerIndex, Twins, machine_text
 from reconciler.render.source_edits import edit_source
 from reconciler.render.templates import Templates
 
 __all__ = ["MAX_TARGETED_PATCHES", "AppliedEdits", "FilesView", "Parse", "apply_edits"]
-
-PREPARED = "prepared"
-"""The field of the edit that makes a namespace's empty turndown component."""
 
 Parse = Callable[[bytes, str], MachineFile]
 """A machine-owned file's bytes and path → its values; callers pass one that remembers."""
@@ -51,7 +49,7 @@ def apply_edits(
 
     ``container_indexes``: by file path, where containers stand in the manifest of a kind that is not built in
     (:func:`~reconciler.render.machine_text.places_of`). ``twins``: by component folder (``<root>/trimtab``), the objects of
-    its root that kustomize takes for one another. ``remake``: components whose list is generated anew whatever the
+    its root that kustomize takes for one another. ``remake``: components whose lists are generated anew whatever the
     edits do.
 
     :raises InputError: when a file cannot be read, or a value has no place in it.
@@ -59,7 +57,7 @@ def apply_edits(
     work = _Work(view, templates, container_indexes or {}, twins or {}, parse or _parse)
     for path, of_file in sorted(_by_path(edits).items()):
         work.apply(path, of_file)
-    for overlay in sorted(work.overlays | set(remake)):
+    for overlay in sorted(work.overlays | {folder.removesuffix(f"/{HANDOVER}") for folder in remake}):
         work.write_component(overlay)
     return AppliedEdits(work.changed_files(), tuple(work.outdated))
 
@@ -140,7 +138,7 @@ class _Work:
         self._write_machine_file(path, edits[0], values, existed=text is not None)
 
     def _write_machine_file(self, path: str, edit: ValueEdit, values: dict[str, str], *, existed: bool) -> None:
-        overlay = _overlay_of(path, depth=3 if edit.form == "turndown" else 2)
+        overlay = _overlay_of(path, depth=3 if edit.form in ("turndown", "replicas") else 2)
         text: bytes | None = None
         if values.keys() - BOOKKEEPING:
             assert edit.form != "source"
@@ -157,7 +155,7 @@ class _Work:
 
     def _write_turndown_component(self, path: str, overlay: str, text: bytes | None) -> None:
         """The list beside ``turndown.yaml``; the component above only when the namespace is new to it."""
-        beside = path.rpartition("/")[0] + "/kustomization.yaml"
+        beside = f"{path.rpartition('/')[0]}/{GENERATED}"
         if self.files.read(beside) is None:
             self.overlays.add(overlay)
         with_targets = text is not None and b"kind: PatchTransformer" in text
@@ -168,25 +166,27 @@ class _Work:
         return self._made.get(path) or self._parse(text, path)
 
     def write_component(self, overlay: str) -> None:
-        """Generate ``<overlay>/kustomization.yaml`` from the files beside it."""
+        """Generate the lists of ``overlay`` anew: its own, and that of the component that hands replicas over."""
+        files, turndowns = self._listed(overlay)
+        twins = self._twins.get(overlay, {})
+        use_targets = sum(1 for file in files.values() if file.form != "hpa") <= MAX_TARGETED_PATCHES
+        selectors = {path: selector for path, file in files.items() if (selector := twins.get(file.target.key))}
+        own = component.component_text(files, turndowns=turndowns, use_targets=use_targets, selectors=selectors)
+        handover = component.handover_text(files, use_targets=use_targets, selectors=selectors)
+        self.files.written[f"{overlay}/{GENERATED}"] = own.encode()
+        self.files.written[f"{overlay}/{HANDOVER}/{GENERATED}"] = handover.encode() if handover is not None else None
+
+    def _listed(self, overlay: str) -> tuple[dict[str, MachineFile], list[str]]:
+        """What the overlay and its handover list, by path relative to the overlay; namespaces with a turndown component."""
         files: dict[str, MachineFile] = {}
         turndowns: list[str] = []
         for path in self.files.list(f"{overlay}/"):
             relative = path.removeprefix(f"{overlay}/")
-            folders = relative.split("/")[:-1]
-            if len(folders) == 2 and relative.endswith("/turndown/kustomization.yaml"):
-                turndowns.append(folders[0])
-            elif len(folders) == 1 and relative.endswith(".yaml"):
+            if machine_files.is_list(relative):
+                turndowns += relative.split("/")[:1] if relative.endswith(f"/turndown/{GENERATED}") else []
+            elif machine_files.component_of(relative) in ("", HANDOVER):
                 files[relative] = self._read_machine_file(path, self.files.read(path) or b"")
-        patches = sum(1 for file in files.values() if file.form != "hpa")
-        twins = self._twins.get(overlay, {})
-        text = component.component_text(
-            files,
-            turndowns=turndowns,
-            use_targets=patches <= MAX_TARGETED_PATCHES,
-            selectors={path: selector for path, file in files.items() if (selector := twins.get(file.target.key))},
-        )
-        self.files.written[f"{overlay}/kustomization.yaml"] = text.encode()
+        return files, turndowns
 
 
 def _overlay_of(path: str, *, depth: int) -> str:

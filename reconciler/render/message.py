@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from reconciler.model.change import Change, Decision, Proposal, ValueEdit
-from reconciler.render.fields import BOOKKEEPING, split_request
+from reconciler.render.fields import BOOKKEEPING, PREPARED, split_request
 from reconciler.render.subject import MAX_SUBJECT, saving_of, saving_words, subject_line
 from reconciler.render.templates import Templates
 from reconciler.render.words import code, one_line, prose, shortened
@@ -117,7 +117,7 @@ def _reasons(decisions: Sequence[Decision]) -> tuple[Rows, int]:
         text = one_line(decision.proposal.reason)
         if text:
             reasons.setdefault(text, _about(decision.proposal))
-    rows = [{"about": about, "text": text} for text, about in reasons.items()]
+    rows = [{"about": "" if about in text else about, "text": text} for text, about in reasons.items()]
     return rows[:MAX_REASONS], max(len(rows) - MAX_REASONS, 0)
 
 
@@ -132,7 +132,7 @@ def _rows(decisions: Sequence[Decision]) -> tuple[Rows, int]:
         (decision.proposal, edit)
         for decision in decisions
         for edit in decision.proposal.edits
-        if edit.field not in BOOKKEEPING
+        if edit.field not in BOOKKEEPING and edit.field != PREPARED
     ]
     rows = [_row(proposal, edit) for proposal, edit in edits[:MAX_ROWS]]
     return rows, max(len(edits) - MAX_ROWS, 0)
@@ -140,7 +140,10 @@ def _rows(decisions: Sequence[Decision]) -> tuple[Rows, int]:
 
 def _row(proposal: Proposal, edit: ValueEdit) -> dict[str, str]:
     about, field = _place(proposal, edit)
-    old, new = ("–" if value is None else one_line(value, 100) or '""' for value in (edit.old, edit.new))
+    old, new = (
+        "–" if value is None else one_line(value, 100) or '""'
+        for value in (edit.was if edit.old is None else edit.old, edit.new)
+    )
     return {"about": one_line(about, 253), "field": one_line(field, 253), "old": old, "new": new}
 
 
