@@ -28,7 +28,7 @@ from support.declared import (
 )
 
 HPA = f"{OVERLAY}/shop/hpa-web.yaml"
-REPLICAS = f"{OVERLAY}/shop/replicas-deployment-web.yaml"
+REPLICAS = f"{OVERLAY}/handover/shop/replicas-deployment-web.yaml"
 WEB = workload()
 
 

@@ -24,7 +24,7 @@ def overlay(**fields: str) -> dict[str, MachineFile]:
     return {
         REQUESTS: machine_file("requests", WEB.ref, **sizes),
         f"{OVERLAY}/shop/hpa-web.yaml": machine_file("hpa", WEB.ref, minReplicas="2"),
-        f"{OVERLAY}/shop/replicas-deployment-web.yaml": machine_file("replicas", WEB.ref, replicas="null"),
+        f"{OVERLAY}/handover/shop/replicas-deployment-web.yaml": machine_file("replicas", WEB.ref, replicas="null"),
         f"{OVERLAY}/shop/quota-compute.yaml": machine_file("quota", QUOTA_REF, **{"hard/requests.cpu": "4"}),
         f"{OVERLAY}/nodepools/limits-general.yaml": machine_file("nodepool", POOL_REF, **{"limits/cpu": "64"}),
     }
@@ -100,6 +100,17 @@ def test_a_workload_that_moved_to_another_namespace_starts_anew() -> None:
 def test_a_handover_ends_when_the_manifest_lets_go() -> None:
     (proposal,) = stale(whole(workload()))
     assert (proposal.edits[0].form, proposal.edits[0].new) == ("replicas", None)
+
+
+def test_a_handover_ends_with_its_hpa() -> None:
+    files = {path: file for path, file in overlay().items() if file.form != "hpa"}
+    (proposal,) = stale(whole().model_copy(update={"overlay": files}))
+    assert (proposal.edits[0].form, proposal.edits[0].new, proposal.ignores_windows) == ("replicas", None, True)
+    assert "has no HPA of Trimtab's any more" in proposal.reason
+    other = machine_file("hpa", WEB.ref.model_copy(update={"kind": "StatefulSet"}), minReplicas="2")
+    files[f"{OVERLAY}/shop/hpa-web.yaml"] = other
+    found = stale(whole().model_copy(update={"overlay": files}))
+    assert {p.edits[0].form for p in found} == {"hpa", "replicas"}
 
 
 def test_keys_that_a_person_took_out_are_not_put_back() -> None:

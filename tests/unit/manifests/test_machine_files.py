@@ -263,7 +263,7 @@ def test_strangers_are_refused_by_name(name: str) -> None:
     [
         ("hpa", "Deployment", "live/hpa-web.yaml"),
         ("requests", "StatefulSet", "live/requests-statefulset-web.yaml"),
-        ("replicas", "Rollout", "live/replicas-rollout-web.yaml"),
+        ("replicas", "Rollout", "handover/live/replicas-rollout-web.yaml"),
         ("quota", "ResourceQuota", "live/quota-web.yaml"),
         ("nodepool", "NodePool", "nodepools/limits-web.yaml"),
         ("turndown", "Namespace", "live/turndown/turndown.yaml"),

@@ -31,7 +31,7 @@ FILES = {
     "t/shop/hpa-web.yaml": MachineFile(
         form="hpa", target=DEPLOYMENT, values={"minReplicas": "2", "maxReplicas": "9", "policy": "P"}
     ),
-    "t/shop/replicas-web.yaml": MachineFile(form="replicas", target=DEPLOYMENT, values={"replicas": "null"}),
+    "t/handover/shop/replicas-deployment-web.yaml": MachineFile(form="replicas", target=DEPLOYMENT, values={"replicas": "null"}),
     "t/shop/quota-team.yaml": MachineFile(form="quota", target=QUOTA, values={"hard/requests.cpu": "4"}),
     "t/nodepools/limits-general.yaml": MachineFile(form="nodepool", target=POOL, values={"limits/cpu": "64"}),
     "t/roll/requests-rollout-roll.yaml": MachineFile(
@@ -121,7 +121,7 @@ Change = Callable[[list[Object]], object]
         ),
         (
             lambda o: find(o, "Deployment")["spec"].update(replicas=3),
-            "t/shop/replicas-web.yaml",
+            "t/handover/shop/replicas-deployment-web.yaml",
             "spec.replicas is shadowed: the build has 3, not nothing there",
         ),
         (
