@@ -13,7 +13,7 @@ from reconciler.gate.windows import check_window
 from reconciler.observe.git_state import read_fleet
 from reconciler.observe.kustomize import Builder, find_kustomize
 from reconciler.settings import Settings
-from reconciler.steps.house import House, Stores
+from reconciler.steps.house import BRANCH, House, Stores
 from reconciler.store.cache import CacheStore
 from reconciler.store.changes import ChangeStore, DecisionLog
 from reconciler.store.database import open_database
@@ -108,6 +108,7 @@ def open_house(
         builder=builder,
         clock=clock,
         owner=process_owner(),
+        given=url,
         step=step,
         notes=_notes(repository, builder),
     )
@@ -117,10 +118,6 @@ def open_house(
         house.close()
         if stores is None:
             opened.engine.dispose()
-
-
-BRANCH = "branch"
-"""The mark that says which branch a fleet repo's trimtab.yaml names."""
 
 
 def open_repository(url: str, settings: Settings, marks: MarkStore) -> Repository:

@@ -130,8 +130,9 @@ def _conflict(policy: ScalingPolicy, placed: Placed, index: Index) -> str:
     if workload.replicas is None or policy.spec.hand_over or replicas_path(placed) in placed.state.overlay:
         return ""
     return (
-        f"{_place(workload.source.path, workload.source.line)} sets spec.replicas: {workload.replicas}, which every apply "
-        "would put back against the HPA; remove that line, or set handOver: true in the policy"
+        f"{_place(workload.source.path, workload.replicas_line or workload.source.line)} sets spec.replicas: "
+        f"{workload.replicas}, which every apply would put back against the HPA; remove that field there, or set "
+        "handOver: true in the policy"
     )
 
 

@@ -4,8 +4,9 @@ Requests that a manifest leaves out where it sets a limit are given as the limit
 namespace that is not written is None. Objects of other kinds are kept by name only (kustomize refuses duplicates of any).
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from reconciler.errors import InputError
@@ -91,7 +92,7 @@ def read_objects(text: bytes, *, path: str) -> Objects:
     except InputError as error:
         return Objects(problems=(_unreadable(error, text, path),), broken=True)
     objects, noted, broken = _parse(documents, path)
-    return Objects(objects, _with_lines(noted, text, path), broken)
+    return Objects(_with_replicas_lines(objects, text), _with_lines(noted, text, path), broken)
 
 
 def parse_objects(documents: Iterable[ReadDocument], *, path: str) -> Objects:
@@ -188,6 +189,36 @@ def _spec(ref: ObjectRef, value: dict[str, Any], notes: Notebook) -> Spec | None
         return read_workload(ref, value, notes)
     reader = _READERS.get((ref.group, ref.kind))
     return reader(value, notes) if reader else None
+
+
+# --- places of replicas --------------------------------------------------------------------------------------------
+
+_REPLICAS = re.compile(rb"^[ \t]+replicas[ \t]*:[ \t]+(\d+)[ \t]*(?:#.*)?\r?$", re.MULTILINE)
+_NEXT = re.compile(rb"^---(?:[ \t\r].*)?$", re.MULTILINE)
+
+
+def _with_replicas_lines(objects: tuple[Declared, ...], text: bytes) -> tuple[Declared, ...]:
+    """The objects with the lines of ``spec.replicas``, where each is the only line of its document that can be it.
+
+    Found in the text alone: reading every manifest with positions would take ten times as long.
+    """
+    found = list(_REPLICAS.finditer(text))
+    if not found:
+        return objects
+    lines = [(text.count(b"\n", 0, match.start()) + 1, int(match[1])) for match in found]
+    ends = [text.count(b"\n", 0, match.start()) + 1 for match in _NEXT.finditer(text)]
+    return tuple(_with_replicas_line(declared, lines, ends) for declared in objects)
+
+
+def _with_replicas_line(declared: Declared, lines: list[tuple[int, int]], ends: list[int]) -> Declared:
+    spec, start = declared.spec, declared.source.line
+    if not isinstance(spec, WorkloadSpec) or spec.replicas is None:
+        return declared
+    end = next((line for line in ends if line > start), None)
+    here = [(line, number) for line, number in lines if line > start and (end is None or line < end)]
+    if len(here) != 1 or here[0][1] != spec.replicas:
+        return declared
+    return replace(declared, spec=replace(spec, replicas_line=here[0][0]))
 
 
 # --- places of problems -------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ class Workload(Model):
     """A workload in one root, with the values that people wrote (the tree without Trimtab's overlay).
 
     ``ref`` is its identity where the component runs, ``key`` its identity in the cluster. ``replicas`` is None when
-    the manifest leaves it out. ``max_surge`` is ``spec.strategy.rollingUpdate.maxSurge`` as written, None when not set.
+    the manifest leaves it out; ``replicas_line`` is the line where it stands, 0 when that is not known. ``max_surge`` is ``spec.strategy.rollingUpdate.maxSurge`` as written, None when not set.
     """
 
     key: WorkloadKey
@@ -112,6 +112,7 @@ class Workload(Model):
     source: Source
     containers: tuple[Container, ...] = ()
     replicas: int | None = None
+    replicas_line: int = 0
     suspend: bool = False
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}

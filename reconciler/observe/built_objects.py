@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from reconciler.manifests.objects_declared import Declared
+from reconciler.manifests.objects_declared import Declared, Spec, WorkloadSpec
 from reconciler.manifests.objects_placed import Placed
 from reconciler.manifests.workloads import Objects, read_objects
 from reconciler.model.inventory import Problem
@@ -56,7 +56,7 @@ class _Origins:
     def placed(self, declared: Declared, path: str) -> Placed:
         origin = self._find(Placed(declared))
         source = origin.declared.source if origin else Source(path=path)
-        placed = Placed(replace(declared, source=source))
+        placed = Placed(replace(declared, source=source, spec=_with_written_line(declared.spec, origin)))
         if origin and origin.name == placed.name:
             placed.history, placed.prefixes, placed.suffixes = origin.history, origin.prefixes, origin.suffixes
         return placed
@@ -69,3 +69,13 @@ class _Origins:
             return exact
         candidates = [p for p in self._by_kind.get(kind, ()) if p.declared.ref.name in built.name]
         return max(candidates, key=lambda p: (p.name == built.name, len(p.declared.ref.name)), default=None)
+
+
+def _with_written_line(built: Spec | None, origin: Placed | None) -> Spec | None:
+    """``spec.replicas`` stands where a person wrote it, if it is still that number; the build's own lines say nothing."""
+    if not isinstance(built, WorkloadSpec):
+        return built
+    written = origin.declared.spec if origin else None
+    if isinstance(written, WorkloadSpec) and written.replicas == built.replicas:
+        return replace(built, replicas_line=written.replicas_line)
+    return replace(built, replicas_line=0)

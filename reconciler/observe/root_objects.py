@@ -105,6 +105,7 @@ class RootObjects:
             source=placed.declared.source,
             containers=spec.containers,
             replicas=spec.replicas,
+            replicas_line=spec.replicas_line,
             suspend=spec.suspend,
             labels=dict(placed.labels),
             annotations=dict(placed.annotations),

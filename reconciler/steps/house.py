@@ -25,6 +25,10 @@ INPUTS = "inputs"
 """The mark that changes with every recorded input."""
 
 
+BRANCH = "branch"
+"""The mark that says which branch a fleet repo's trimtab.yaml names."""
+
+
 @dataclass(frozen=True)
 class Stores:
     """The aggregates of one database."""
@@ -67,6 +71,8 @@ class House:
     builder: Builder | None
     clock: Clock
     owner: str
+    given: str = ""
+    """The fleet repo as it was given on the command line or in the environment."""
     step: Callable[[str], None] = lambda _name: None
     parsed: MutableMapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from reconciler.errors import TrimtabError
+from reconciler.errors import Stalled, TrimtabError, Where
 from reconciler.gate.windows import check_window
 from reconciler.model.change import Refusal
 from reconciler.model.fleet import Cluster, Root
@@ -14,7 +14,7 @@ from reconciler.model.observation import Observation
 from reconciler.model.state import FleetState
 from reconciler.observe.git_state import read_fleet
 from reconciler.observe.inventory import overlay_fingerprint, read_root, root_fingerprint
-from reconciler.steps.house import House
+from reconciler.steps.house import BRANCH, House
 from reconciler.steps.view import View
 
 _CACHE_VERSION = 1
@@ -63,6 +63,7 @@ def read_scene(house: House, view: View, now: datetime) -> Scene:
     :raises Stalled: when trimtab.yaml cannot be used.
     """
     state = read_fleet(view, check_window=check_window)
+    _same_branch(house, state)
     roots = {root.path: (cluster, root) for cluster in state.fleet.clusters for root in cluster.roots}
     read = _read_roots(house, view, roots)
     return Scene(
@@ -73,6 +74,18 @@ def read_scene(house: House, view: View, now: datetime) -> Scene:
         observations={c.name: house.stores.observations.newest(c.name) for c in state.fleet.clusters},
         refusals=house.stores.refusals.standing(house.name),
     )
+
+
+def _same_branch(house: House, state: FleetState) -> None:
+    """The clone stands on the branch that trimtab.yaml named when it was opened; a person may have named another since."""
+    named = state.fleet.delivery.branch
+    if named != house.repository.branch:
+        house.stores.marks.set(house.given, BRANCH, "")
+        raise Stalled(
+            f"delivery.branch is {named}, and this process stands on {house.repository.branch}",
+            where=Where("trimtab.yaml", field="spec.delivery.branch"),
+            hint="run the command again: it starts on the branch that is named now",
+        )
 
 
 def reread(house: House, scene: Scene, view: View) -> Scene:

@@ -1,6 +1,8 @@
 """The other commands, as a new user calls them: init, check, where, windows, doctor, status, demo."""
 
+import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -191,6 +193,36 @@ def test_another_branch(tmp_path: Path) -> None:
     repo.at("reconcile", "--once", code=0)
     assert repo.head() == head
     assert "hpa-frontend" in git(repo.bare, "ls-tree", "-r", "--name-only", "live")
+
+
+def test_naming_another_branch_is_said_and_taken_up(tmp_path: Path) -> None:
+    repo = boutique(tmp_path)
+    repo.at("reconcile", "--once", code=0)
+    git(repo.work, "push", "-q", "origin", "main:live")
+    text = (repo.work / "trimtab.yaml").read_text()
+    repo.write("trimtab.yaml", text + "  delivery: {branch: live}\n")
+    repo.commit("Deliver to live")
+    git(repo.work, "push", "-q", "origin", "main:live")
+    assert "live" in repo.at("plan", code=1).err
+    repo.at("plan", code=0)
+
+
+def test_reconcile_loops_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    repo = boutique(tmp_path)
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "TRIMTAB_"))}
+    env |= {"HOME": str(tmp_path), "TRIMTAB_STATE_DIR": str(tmp_path / "state"), "TRIMTAB_FLEET": str(repo.bare)}
+    words = [sys.executable, "-u", "-m", "reconciler.cli", "reconcile", "--interval", "1"]
+    with subprocess.Popen(
+        words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as running:
+        assert running.stdout
+        assert "Nothing to commit" in running.stdout.readline()
+        repo.write("policies/front.yaml", policy("front", "default/frontend"))
+        repo.commit("A policy, while it runs")
+        assert any("Scale front" in line for line in iter(running.stdout.readline, ""))
+        running.terminate()
+        assert running.wait(timeout=60) == 0
+    assert any("hpa-frontend" in path for path in repo.files())
 
 
 def test_the_demo_shows_the_whole_job_in_under_a_minute(home: FleetRepo) -> None:

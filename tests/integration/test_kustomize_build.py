@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import InputError
-from reconciler.manifests.component import component_text, target_text, turndown_component_text
+from reconciler.manifests.component import component_text, handover_text, target_text, turndown_component_text
 from reconciler.model.fleet import Root
 from reconciler.model.inventory import Inventory, RootState
 from reconciler.model.machine_file import FileForm, MachineFile
@@ -431,7 +431,7 @@ WHOLE = WIRED | {
 }
 OWN: dict[str, tuple[FileForm, ObjectRef, str]] = {
     "shop/requests-deployment-web.yaml": ("requests", ref("web", "shop"), patch(ref("web", "shop"), REQUESTS)),
-    "shop/replicas-deployment-web.yaml": (
+    "handover/shop/replicas-deployment-web.yaml": (
         "replicas",
         ref("web", "shop"),
         patch(ref("web", "shop"), "{replicas: null}"),
@@ -451,6 +451,7 @@ def overlay(*, use_targets: bool, turndown: str = "", with_targets: bool = False
     files = {path: MachineFile(form=form, target=target) for path, (form, target, _) in OWN.items()}
     own = {f"prod/trimtab/{path}": text for path, (_, _, text) in OWN.items()}
     own["prod/trimtab/kustomization.yaml"] = component_text(files, turndowns=["shop"], use_targets=use_targets)
+    own["prod/trimtab/handover/kustomization.yaml"] = handover_text(files, use_targets=use_targets) or ""
     folder = "prod/trimtab/shop/turndown"
     own[f"{folder}/kustomization.yaml"] = turndown_component_text(bool(turndown), with_targets=with_targets)
     return own | ({f"{folder}/turndown.yaml": turndown} if turndown else {})
@@ -499,18 +500,26 @@ DOWN_WITH_TARGETS = (
 TURNDOWNS = [(DOWN, False), (DOWN_WITH_TARGETS, True)]
 
 
+@pytest.mark.parametrize("use_targets", [True, False])
 @pytest.mark.parametrize(("turndown", "with_targets"), TURNDOWNS)
-def test_a_namespace_turned_down(builder: Builder, turndown: str, with_targets: bool) -> None:
-    own = {
-        path: text
-        for path, text in overlay(use_targets=True, turndown=turndown, with_targets=with_targets).items()
-        if "replicas-" not in path
-    }
-    own["prod/trimtab/kustomization.yaml"] = component_text({}, turndowns=["shop"])
+def test_a_namespace_turned_down(builder: Builder, turndown: str, with_targets: bool, use_targets: bool) -> None:
+    """Deployment web is handed over to its HPA as well: `replicas: 0` wins."""
+    own = overlay(use_targets=use_targets, turndown=turndown, with_targets=with_targets)
+    documents = {(d["kind"], d["metadata"]["name"]): d["spec"] for d in build(builder, WHOLE | own)}
+    assert documents["Deployment", "web"]["replicas"] == 0
+    assert documents["CronJob", "nightly"]["suspend"] is True
+    assert documents["Deployment", "api"]["replicas"] == 3
+    assert documents["HorizontalPodAutoscaler", "web"]["maxReplicas"] == 4
+
+
+def test_replicas_beside_the_turndowns_would_win_over_them(builder: Builder) -> None:
+    """Why the handover is a component: what the list itself patches comes after the components that it lists."""
+    own = overlay(use_targets=True, turndown=DOWN)
+    own["prod/trimtab/kustomization.yaml"] = COMPONENT.replace(
+        "resources: []", "components: [shop/turndown]\npatches: [{path: handover/shop/replicas-deployment-web.yaml}]"
+    )
     documents = {d["metadata"]["name"]: d["spec"] for d in build(builder, WHOLE | own)}
-    assert documents["web"]["replicas"] == 0
-    assert documents["nightly"]["suspend"] is True
-    assert documents["api"]["replicas"] == 3
+    assert "replicas" not in documents["web"]
 
 
 @pytest.mark.parametrize(("turndown", "with_targets"), TURNDOWNS)

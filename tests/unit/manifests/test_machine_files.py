@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import InputError
-from reconciler.manifests.machine_files import parse, path_for
+from reconciler.manifests.machine_files import component_of, is_list, live_namespace_of, parse, path_for
 from reconciler.model.machine_file import FileForm
 from reconciler.model.workload import ObjectRef
 
@@ -286,9 +286,46 @@ def test_no_name_leads_out_of_the_overlay(form: FileForm, name: str, namespace: 
     except InputError:
         return
     parts = path.removeprefix(f"{OVERLAY}/").split("/")
-    assert len(parts) == (3 if form == "turndown" else 2)
+    assert len(parts) == (3 if form in ("turndown", "replicas") else 2)
     assert not {"", ".", ".."} & set(parts)
     assert path.isascii()
+
+
+COMPONENTS = {"turndown": "{namespace}/turndown", "replicas": "handover"}
+NAMESPACES = st.sampled_from(["shop", "handover", "turndown", "nodepools", "trimtab", "kustomization"])
+
+
+@given(
+    st.sampled_from(["hpa", "requests", "replicas", "quota", "turndown"]),
+    st.sampled_from(["web", "turndown", "kustomization", "handover"]),
+    NAMESPACES,
+)
+def test_a_path_says_which_list_has_it_and_which_namespace_it_is_about(
+    form: FileForm, name: str, namespace: str
+) -> None:
+    target = ObjectRef(api_version="apps/v1", kind="Deployment", name=name, namespace="written")
+    path = path_for(OVERLAY, form, target, namespace)
+    relative = path.removeprefix(f"{OVERLAY}/")
+    assert component_of(relative) == COMPONENTS.get(form, "").format(namespace=namespace)
+    assert live_namespace_of(path) == namespace
+    assert not is_list(relative)
+
+
+@pytest.mark.parametrize(
+    ("relative", "expected"),
+    [
+        ("kustomization.yaml", True),
+        ("handover/kustomization.yaml", True),
+        ("shop/turndown/kustomization.yaml", True),
+        ("handover/turndown/kustomization.yaml", True),
+        ("shop/kustomization.yaml", False),
+        ("handover/shop/kustomization.yaml", False),
+        ("handover/shop/replicas-deployment-web.yaml", False),
+    ],
+)
+def test_generated_lists(relative: str, expected: bool) -> None:
+    assert is_list(relative) is expected
+    assert component_of(relative) is None or not expected
 
 
 @pytest.mark.parametrize("name", ["../web", "a/b", "..", "", "Web", "a b", "a" * 254, "-a", "a..b"])

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,6 +112,72 @@ def test_a_namespace_may_have_any_name() -> None:
         made = after(ValueEdit(path=path, form="requests", target=target, field=CPU, old=None, new="1"))
         assert set(made.list("")) == {path, KUSTOMIZATION}
         assert path.removeprefix(f"{OVERLAY}/").encode() in (made.read(KUSTOMIZATION) or b"")
+
+
+def handover(name: str, old: str | None = None, new: str | None = "null", namespace: str = "shop") -> ValueEdit:
+    target = ObjectRef(api_version="apps/v1", kind="Deployment", name=name, namespace=namespace)
+    path = f"{OVERLAY}/handover/{namespace}/replicas-deployment-{name}.yaml"
+    return ValueEdit(path=path, form="replicas", target=target, field="replicas", old=old, new=new)
+
+
+def down(namespace: str, old: str | None = None, new: str | None = "replicas=0") -> ValueEdit:
+    target = ObjectRef(api_version="v1", kind="Namespace", name=namespace)
+    path = f"{OVERLAY}/{namespace}/turndown/turndown.yaml"
+    field = f"apps/v1|Deployment|{namespace}|web"
+    return ValueEdit(path=path, form="turndown", target=target, field=field, old=old, new=new)
+
+
+def listed(view: FilesOver, field: str, folder: str = "") -> list[str]:
+    value = yaml.safe_load(view.read(f"{OVERLAY}/{folder}kustomization.yaml") or b"{}")
+    return [item["path"] if field == "patches" else item for item in value.get(field, [])]
+
+
+def test_a_handover_has_a_list_of_its_own_and_comes_before_the_turndowns() -> None:
+    view = after(down("app"), edit("web", CPU, None, "1"))
+    view = after(handover("web"), below=view)
+    assert listed(view, "components") == ["handover", "app/turndown"]
+    assert listed(view, "patches") == ["shop/requests-deployment-web.yaml"]
+    assert listed(view, "patches", "handover/") == ["shop/replicas-deployment-web.yaml"]
+    own = view.read(KUSTOMIZATION)
+    more = after(handover("api"), below=view)
+    assert more.read(KUSTOMIZATION) == own, "one more handover is none of the outer list's business"
+    fewer = after(handover("web", "null", None), below=more)
+    assert listed(fewer, "patches", "handover/") == ["shop/replicas-deployment-api.yaml"]
+    none = after(handover("api", "null", None), below=fewer)
+    assert none.read(f"{OVERLAY}/handover/kustomization.yaml") is None
+    assert listed(none, "components") == ["app/turndown"]
+
+
+def test_namespaces_may_be_called_what_folders_of_ours_are_called() -> None:
+    edits = [handover("web", namespace=name) for name in ("handover", "turndown")]
+    view = after(*edits, down("handover"), down("turndown"))
+    assert listed(view, "components") == ["handover", "handover/turndown", "turndown/turndown"]
+    assert listed(view, "patches", "handover/") == [
+        "handover/replicas-deployment-web.yaml",
+        "turndown/replicas-deployment-web.yaml",
+    ]
+    back = [e.model_copy(update={"old": e.new, "new": None}) for e in (*edits, down("handover"), down("turndown"))]
+    assert {path.removeprefix(f"{OVERLAY}/") for path in after(*back, below=view).list("")} == {
+        "kustomization.yaml",
+        "handover/turndown/kustomization.yaml",
+        "turndown/turndown/kustomization.yaml",
+    }
+
+
+def test_to_remake_the_handover_is_to_remake_its_overlay() -> None:
+    view = after(handover("web"), handover("api"))
+    whole = {path: view.read(path) for path in view.list("")}
+    view.put({f"{OVERLAY}/handover/kustomization.yaml": b"patches: []\n", KUSTOMIZATION: b"resources: []\n"})
+    view.put(apply_edits(view, [], TEMPLATES, remake=[f"{OVERLAY}/handover"]).files)
+    assert {path: view.read(path) for path in view.list("")} == whole
+
+
+def test_handovers_count_among_the_patches_of_a_root() -> None:
+    view = after(*(edit(f"w{i}", CPU, None, "1") for i in range(150)))
+    assert (view.read(KUSTOMIZATION) or b"").count(b"target:") == 150
+    view = after(handover("web"), below=view)
+    assert b"target:" not in (view.read(KUSTOMIZATION) or b"")
+    assert b"target:" not in (view.read(f"{OVERLAY}/handover/kustomization.yaml") or b"")
 
 
 @pytest.mark.parametrize(("count", "targets"), [(150, 150), (151, 0)])
