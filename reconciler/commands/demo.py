@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 from git import Repo
+from pydantic import SecretStr
 from rich.markup import escape
 from rich.panel import Panel
 from rich.text import Text
@@ -55,7 +56,8 @@ def demo(
     """
     with _place(keep) as home:
         bare = _fleet(home)
-        settings = Settings(fleet=str(bare), state_dir=home / "state")
+        # Nothing of the environment's: the demo is to write to no database but its own.
+        settings = Settings(fleet=str(bare), state_dir=home / "state", database_url=SecretStr(""))
         with open_house(settings, clock=fixed_clock(DEMO_NOW)) as house:
             _run(house, home)
         _next_steps(home if keep else None)

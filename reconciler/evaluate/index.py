@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from reconciler.manifests.machine_files import path_for
 from reconciler.model.fleet import Root
 from reconciler.model.inventory import NodePool, PersonHpa, RootState
 from reconciler.model.machine_file import FileForm, MachineFile
@@ -131,3 +132,8 @@ def identity(workload: Workload) -> Identity:
 def overlay_of(state: RootState) -> str:
     """The path of a root's machine-owned component."""
     return Root(path=state.inventory.root).overlay_path
+
+
+def handover_path(placed: Placed) -> str:
+    """Where the ``replicas: null`` of a workload goes that is handed over to its HPA."""
+    return path_for(overlay_of(placed.state), "replicas", placed.workload.ref, placed.workload.key.namespace)

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from reconciler.evaluate.hpa_spec import describe, takes_capacity
-from reconciler.evaluate.index import Index, OverlayFile, Placed, overlay_of
+from reconciler.evaluate.index import Index, OverlayFile, Placed, handover_path
 from reconciler.evaluate.overlay_edits import Refusals, differences, removal, value_edit
 from reconciler.evaluate.refusals import refusal_text
-from reconciler.evaluate.scaling_outlook import Live, Outlook, outlook_of, replicas_path, second_policy
+from reconciler.evaluate.scaling_outlook import Live, Outlook, outlook_of, second_policy
 from reconciler.evaluate.scaling_targets import resolve
-from reconciler.manifests.machine_files import path_for
 from reconciler.model.change import Proposal, ProposalKind, Refusal, Subject, ValueEdit
 from reconciler.model.fleet import Fleet
 from reconciler.model.inventory import Problem, RootState
@@ -148,7 +147,7 @@ class _Scaling:
 
     def _hand_over(self, outlook: Outlook, placed: Placed, hpa: Proposal | None) -> None:
         """``replicas: null``, after the HPA: at head already, or just before it here and then held by the same gates."""
-        workload, policy, path = placed.workload, outlook.policy, replicas_path(placed)
+        workload, policy, path = placed.workload, outlook.policy, handover_path(placed)
         if not policy.spec.hand_over or workload.replicas is None or path in placed.state.overlay or outlook.conflict:
             return
         edit = value_edit(path, "replicas", workload.ref, "replicas", None, "null")
@@ -202,11 +201,11 @@ class _Scaling:
 
 
 def _whole_removal(found: OverlayFile, workload: Workload | None) -> tuple[ValueEdit, ...]:
-    """The HPA's file, and the handover's beside it."""
+    """The HPA's file, and the handover to it."""
     edits = removal(found.path, found.file)
     if workload is None:
         return edits
-    path = path_for(overlay_of(found.state), "replicas", workload.ref, workload.key.namespace)
+    path = handover_path(Placed(found.state, workload))
     file = found.state.overlay.get(path)
     return edits + (removal(path, file) if file is not None else ())
 

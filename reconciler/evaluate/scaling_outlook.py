@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from reconciler.evaluate.hpa_spec import desired_hpa
-from reconciler.evaluate.index import Index, Placed, identity, overlay_of
+from reconciler.evaluate.index import Index, Placed, handover_path, identity, overlay_of
 from reconciler.evaluate.observed import (
     CONNECTED,
     OwnerKey,
@@ -82,11 +82,6 @@ def outlook_of(
     return Outlook(policy, workload, seen, path, rendered, _conflict(policy, placed, index))
 
 
-def replicas_path(placed: Placed) -> str:
-    """Where the ``replicas: null`` of a handover goes."""
-    return path_for(overlay_of(placed.state), "replicas", placed.workload.ref, placed.workload.key.namespace)
-
-
 def second_policy(policy: ScalingPolicy, first: ScalingPolicy) -> Problem:
     """A workload has one policy; ``policy`` is the second."""
     other = f"{first.spec.name} ({first.path})" if first.path else first.spec.name
@@ -127,7 +122,7 @@ def _conflict(policy: ScalingPolicy, placed: Placed, index: Index) -> str:
             f"{hpa.kind} {hpa.namespace}/{hpa.name} ({_place(hpa.source.path, hpa.source.line)}) already scales this "
             "workload and stays its owner's; remove it there, or disable the policy"
         )
-    if workload.replicas is None or policy.spec.hand_over or replicas_path(placed) in placed.state.overlay:
+    if workload.replicas is None or policy.spec.hand_over or handover_path(placed) in placed.state.overlay:
         return ""
     return (
         f"{_place(workload.source.path, workload.replicas_line or workload.source.line)} sets spec.replicas: "

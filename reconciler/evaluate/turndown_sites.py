@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.evaluate.action_scope import NO_LABELS, Scope
-from reconciler.evaluate.index import Index, NamespaceKey, Placed, identity, overlay_of
+from reconciler.evaluate.index import Index, NamespaceKey, Placed, handover_path, identity, overlay_of
 from reconciler.manifests.machine_files import path_for
 from reconciler.model.inventory import RootState
 from reconciler.model.machine_file import MachineFile
-from reconciler.model.workload import SCALABLE_KINDS, ObjectRef, Workload, WorkloadKey
+from reconciler.model.workload import SCALABLE_KINDS, ObjectRef, WorkloadKey
 
 OWN_NAMESPACE = "trimtab-system"
 
@@ -88,7 +88,7 @@ def at_rest(site: Site, index: Index, ignored_replicas: Collection[WorkloadKey])
     left: list[str] = []
     for placed in site.workloads:
         workload = placed.workload
-        setting, why = _setting(workload, index, ignored_replicas)
+        setting, why = _setting(placed, index, ignored_replicas)
         if why:
             left.append(f"{workload.key.kind} {workload.key.name} ({why})")
         elif setting:
@@ -97,8 +97,9 @@ def at_rest(site: Site, index: Index, ignored_replicas: Collection[WorkloadKey])
     return Rest(values, tuple(sorted(left)))
 
 
-def _setting(workload: Workload, index: Index, ignored_replicas: Collection[WorkloadKey]) -> tuple[str, str]:
+def _setting(placed: Placed, index: Index, ignored_replicas: Collection[WorkloadKey]) -> tuple[str, str]:
     """The value that puts a workload to rest ("" = it rests already), or why it stays up."""
+    workload = placed.workload
     kind = workload.key.kind
     if kind == "CronJob":
         return ("" if workload.suspend else "suspend=true"), ""
@@ -108,7 +109,9 @@ def _setting(workload: Workload, index: Index, ignored_replicas: Collection[Work
         return "", "KEDA scales it"
     if workload.key in ignored_replicas:
         return "", "Argo CD is told to ignore its replicas"
-    return ("" if workload.replicas == 0 else "replicas=0"), ""
+    # A 0 that was handed over to an HPA does not apply any more.
+    rests = workload.replicas == 0 and handover_path(placed) not in placed.state.overlay
+    return ("" if rests else "replicas=0"), ""
 
 
 def _path(state: RootState, namespace: str) -> str:

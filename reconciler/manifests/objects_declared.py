@@ -30,7 +30,7 @@ class WorkloadSpec:
 
     containers: tuple[Container, ...] = ()
     replicas: int | None = None
-    replicas_line: int = 0
+    replicas_line: int = field(default=0, compare=False)
     suspend: bool = False
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     node_selector: Mapping[str, str] = field(default_factory=dict)

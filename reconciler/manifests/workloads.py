@@ -96,7 +96,8 @@ def read_objects(text: bytes, *, path: str) -> Objects:
 
 
 def parse_objects(documents: Iterable[ReadDocument], *, path: str) -> Objects:
-    """As :func:`read_objects`, of documents that are read already. Problems carry the line where their document starts."""
+    """As :func:`read_objects`, of documents that are read already. Problems carry the line where their document starts;
+    the lines of ``spec.replicas`` are not known."""
     objects, noted, broken = _parse(documents, path)
     return Objects(objects, tuple(problem for problem, _, _ in noted), broken)
 

@@ -61,6 +61,8 @@ def parse_memory(text: str | int | float) -> int:
 
 def format_cpu(millicores: int) -> str:
     """Canonical CPU: ``1500`` → ``1500m``, ``2000`` → ``2``."""
+    if millicores % 1000:  # nearly every size is spelled here, a hundred thousand of them in a pass
+        return f"{millicores}m"
     return _decimal(Decimal(millicores).scaleb(-3, context=_EXACT))
 
 

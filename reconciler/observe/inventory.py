@@ -75,7 +75,12 @@ def _read_overlay(
 
 
 def _overlay_key(tree: Tree, path: str) -> str:
-    return f"machine:{path}:{tree.blobs[path]}"
+    return machine_file_key(path, tree.blobs[path])
+
+
+def machine_file_key(path: str, blob: str) -> str:
+    """Under which a ``cache`` has the values of a machine-owned file."""
+    return f"machine:{path}:{blob}"
 
 
 def _read_machine_file(text: bytes, path: str, overlay: str) -> MachineFile | Problem:

@@ -1,6 +1,6 @@
 """Templates by name: the project's own, each of which a fleet repo may override in its ``templates/``."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from jinja2 import Template
 from jinja2.exceptions import TemplateSyntaxError, UndefinedError
@@ -48,20 +48,16 @@ class Templates:
         :raises InputError: with the file and line where the template failed, or its text passed 1 MiB.
         """
         template = self._compiled.get(name) or self._compiled.setdefault(name, self._compile(name))
-        parts: list[str] = []
-        size = 0
+        budgeted = {**variables, BUDGET: Budget()}
         try:
-            for part in template.generate({**variables, BUDGET: Budget()}):
-                size += len(part)
-                if size > MAX_OUTPUT:
-                    raise _failure(name, "its text is over 1 MiB", 0)
-                parts.append(part)
-        except InputError:
-            raise
+            # Only what others wrote may grow without end; a pass renders thousands of files with templates of ours.
+            text = _bounded(template.generate(budgeted)) if self.overridden(name) else template.render(budgeted)
         except Exception as error:
             # whatever an override does, it is the override that is at fault, and it is told so by file and line
             raise _failure(name, _message(error), _line_of(error, name)) from error
-        return "".join(parts)
+        if text is None or len(text) > MAX_OUTPUT:
+            raise _failure(name, "its text is over 1 MiB", 0)
+        return text
 
     def _compile(self, name: str) -> Template:
         source = self._sources[name]
@@ -74,6 +70,18 @@ class Templates:
         except (RecursionError, SyntaxError, MemoryError, OverflowError, ValueError) as error:
             raise _failure(name, f"the template is nested too deeply to compile ({type(error).__name__})", 0) from error
         return Template.from_code(self._sandbox, code, dict(self._sandbox.globals))
+
+
+def _bounded(parts: Iterable[str]) -> str | None:
+    """``parts`` joined; None, without making the rest, once they are longer than :data:`MAX_OUTPUT`."""
+    kept: list[str] = []
+    size = 0
+    for part in parts:
+        size += len(part)
+        if size > MAX_OUTPUT:
+            return None
+        kept.append(part)
+    return "".join(kept)
 
 
 def _failure(name: str, message: str, line: int) -> InputError:

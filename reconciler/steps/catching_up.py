@@ -50,13 +50,24 @@ def _with_values_put_back(house: House, commits: Sequence[LandedCommit]) -> Stan
     """What stands, once commits by which a person put all values of a change back count as reverts, too."""
     found = standing(commits)
     reverted = dict(found.reverted)
+    written = {path for commit in found.stands for path in commit.paths}
     for commit in commits:
-        if commit.ours or commit.reverted or not _concerns_us(commit):
+        # Of a long history, next to no commit of a person's touches a file that we ever wrote.
+        if commit.ours or commit.reverted or written.isdisjoint(commit.paths):
             continue
         earlier = [c for c in found.stands if c.at <= commit.at and c.sha not in reverted]
         for sha in put_back_by_people(commit, house.repository, earlier):
             reverted[sha] = commit
     return Standing(tuple(c for c in found.stands if c.sha not in reverted), reverted)
+
+
+def policy_commits(found: Standing, policy_id: str) -> list[LandedCommit]:
+    """The standing commits that a policy made to the overlay, oldest first; not those that only restored its own fields."""
+    return [
+        commit
+        for commit in found.stands
+        if commit.trailers.policy == policy_id and any(is_machine_path(path) for path in commit.paths)
+    ]
 
 
 def _new_commits(house: House, seen: str | None, head: str) -> tuple[LandedCommit, ...]:

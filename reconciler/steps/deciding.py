@@ -10,6 +10,7 @@ from datetime import datetime
 
 from ulid import ULID
 
+from reconciler.evaluate.scaling_outlook import Outlook
 from reconciler.model.change import Change, Decision, Proposal, Verdict
 from reconciler.model.inventory import Problem
 from reconciler.model.plan import Pass
@@ -52,6 +53,7 @@ class Worked:
     builds: int = 0
     fleet: str = ""
     parse: Parse | None = None
+    outlooks: Mapping[str, Outlook] = field(default_factory=dict)
 
     def on(self, scene: Scene) -> "Worked":
         """The next phase sees ``scene``."""
@@ -102,6 +104,7 @@ def judge(worked: Worked, evaluated: Evaluated) -> Worked:
         notes=(*worked.notes, *evaluated.notes),
         problems=(*worked.problems, *evaluated.problems),
         recommendations=(*worked.recommendations, *evaluated.recommendations),
+        outlooks={**worked.outlooks, **evaluated.outlooks},
     )
 
 

@@ -1,17 +1,17 @@
 """Commit: every ready change as one commit each, all of them in one push; then say what landed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from tenacity import AttemptManager, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from reconciler.commit.writer import Writer
-from reconciler.errors import RetryLater
+from reconciler.errors import RetryLater, TrimtabError
 from reconciler.model.change import Change
 from reconciler.model.fleet import Delivery
-from reconciler.model.log import DecisionRow, LogAction
 from reconciler.model.plan import Pass
 from reconciler.steps.deciding import Worked
+from reconciler.steps.decision_log import Outlooks, log_changes, log_dry_runs
 from reconciler.steps.house import House
 
 TRIES = 10
@@ -62,47 +62,32 @@ def write(house: House, delivery: Delivery, parent: str, changes: tuple[Change, 
 
 
 def land(house: House, worked: Worked) -> Worked:
-    """Commit and push what is ready."""
+    """Commit and push what is ready.
+
+    :raises Moved: when the branch moved; nothing landed.
+    :raises TrimtabError: when it cannot land at all; the decision log says so, too.
+    """
     delivery = worked.scene.state.fleet.delivery
-    landed = write(house, delivery, worked.view.commit, worked.ready)
+    try:
+        landed = write(house, delivery, worked.view.commit, worked.ready)
+    except Moved:
+        raise
+    except TrimtabError as error:
+        log_changes(house, worked.ready, "apply_failed", worked.outlooks, error.message)
+        raise
     return replace(worked, ready=landed)
 
 
 def report(house: House, worked: Worked) -> Pass:
-    """Record what landed: states of changes, the decision log, and that the roots were proved."""
-    settle(house, worked.ready)
+    """Record what landed: states of changes, and the decision log."""
+    settle(house, worked.ready, worked.outlooks)
+    log_dry_runs(house, worked.outlooks, worked.templates)
     return worked.found
 
 
-def settle(house: House, landed: tuple[Change, ...]) -> None:
+def settle(house: House, landed: Iterable[Change], outlooks: Outlooks | None = None) -> None:
     """Mark changes as committed and log the decisions of policies; doing it twice changes nothing."""
-    for change in landed:
+    changes = tuple(landed)
+    for change in changes:
         house.stores.changes.mark(change.id, "committed", commit=change.commit, at=house.now())
-    house.stores.log.append_once(house.name, [row for change in landed for row in rows_of(house, change)])
-
-
-def rows_of(house: House, change: Change) -> list[DecisionRow]:
-    """The decision-log rows of a change that landed; only a policy's decisions are in that log."""
-    if change.subject.kind != "policy":
-        return []
-    action: LogAction = "rollback" if change.kind == "rollback" else "apply"
-    return [
-        DecisionRow(
-            ts=house.now(),
-            policy_id=change.subject.id,
-            change_id=change.id,
-            decision_id=decision.id,
-            runtime="kubernetes",
-            direction="none",
-            action=action,
-            dry_run=False,
-            rendered_manifest=_manifest(change),
-            outcome=decision.proposal.reason,
-        )
-        for decision in change.decisions
-    ]
-
-
-def _manifest(change: Change) -> str:
-    files = [data.decode() for path, data in sorted(change.files.items()) if data and "kustomization" not in path]
-    return "---\n".join(files)
+    log_changes(house, changes, "apply", outlooks or {})

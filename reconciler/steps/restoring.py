@@ -6,7 +6,7 @@ from reconciler.errors import InputError
 from reconciler.model.change import Proposal, Subject, ValueEdit
 from reconciler.model.policy import ScalingPolicy
 from reconciler.model.workload import ObjectRef
-from reconciler.steps.catching_up import whole_history
+from reconciler.steps.catching_up import policy_commits, whole_history
 from reconciler.steps.house import House
 from reconciler.steps.scene import Scene
 
@@ -41,7 +41,8 @@ def restored(house: House, scene: Scene, policy: ScalingPolicy) -> Proposal | No
 
 def _standing_of(house: House, scene: Scene, policy_id: str) -> LandedCommit | None:
     _, found = whole_history(house, scene.view.commit)
-    return next((c for c in reversed(found.stands) if c.trailers.policy == policy_id), None)
+    stands = policy_commits(found, policy_id)
+    return stands[-1] if stands else None
 
 
 def policy_edits(

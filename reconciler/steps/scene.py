@@ -1,7 +1,7 @@
 """Observe: everything that a decision may depend on, read at one commit and one instant."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,11 +13,12 @@ from reconciler.model.inventory import Inventory, Problem, RootState
 from reconciler.model.observation import Observation
 from reconciler.model.state import FleetState
 from reconciler.observe.git_state import read_fleet
-from reconciler.observe.inventory import overlay_fingerprint, read_root, root_fingerprint
+from reconciler.observe.inventory import GENERATED, overlay_fingerprint, read_root, root_fingerprint
 from reconciler.steps.house import BRANCH, House
-from reconciler.steps.view import View
+from reconciler.steps.machine_files import MachineFiles
+from reconciler.steps.view import View, paths_below
 
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 """Raised whenever reading a root would give another answer for the same bytes."""
 
 
@@ -28,6 +29,10 @@ class RootScene:
     cluster: Cluster
     root: Root
     state: RootState
+    people: str = ""
+    """:func:`~reconciler.observe.inventory.root_fingerprint`: what the state depends on beside our own files."""
+    stored: bool = True
+    """Whether the store has the state, so that another process need not read the root again."""
 
 
 @dataclass(frozen=True)
@@ -89,43 +94,84 @@ def _same_branch(house: House, state: FleetState) -> None:
 
 
 def reread(house: House, scene: Scene, view: View) -> Scene:
-    """The scene after changes of this pass were laid over it: only roots with changed files are read again."""
-    changed = {path for path in view.changed if view.changed[path] != scene.view.changed.get(path, ...)}
-    touched = {
-        path: (known.cluster, known.root)
-        for path, known in scene.roots.items()
-        if any(_inside(name, path) for name in changed)
+    """The scene after changes of this pass were laid over it: only what changed is read again."""
+    changed = _changed(scene.view, view)
+    relaid = {path: _relaid(house, root, view, changed) for path, root in scene.roots.items()}
+    if None not in relaid.values() and sum(len(_of_overlay(root, changed)) for root in scene.roots.values()) == len(
+        changed
+    ):
+        return replace(scene, view=view, roots={path: root for path, root in relaid.items() if root is not None})
+    roots = {path: (known.cluster, known.root) for path, known in scene.roots.items()}
+    return replace(scene, view=view, roots=_read_roots(house, view, roots))
+
+
+def _changed(before: View, after: View) -> list[str]:
+    """The paths at which two views of one commit differ, sorted."""
+    paths = before.changed.keys() | after.changed.keys()
+    return sorted(path for path in paths if before.changed.get(path, ...) != after.changed.get(path, ...))
+
+
+def _of_overlay(root: RootScene, changed: Sequence[str]) -> list[str]:
+    return paths_below(changed, root.root.overlay_path)
+
+
+def _relaid(house: House, root: RootScene, view: View, changed: Sequence[str]) -> RootScene | None:
+    """The root with our own files as they have become; None when the root must be read to know.
+
+    ``changed``: paths in all roots. New values of ours leave people's objects as they were, and are at hand.
+    """
+    paths = _of_overlay(root, changed)
+    if not paths:
+        return root
+    known, files = MachineFiles(house.parsed), dict(root.state.overlay)
+    for path in paths:
+        text = view.get(path)
+        if path.endswith(f"/{GENERATED}") and text is not None and path in view.blobs_below:
+            continue
+        file = known.find(text, path) if text is not None else None
+        if file is None or path not in files:
+            return None
+        files[path] = file
+    return replace(root, state=root.state.model_copy(update={"overlay": files}), stored=False)
+
+
+def keep(house: House, scene: Scene) -> None:
+    """Store what this pass has made of the roots, so that the next process need not read our files."""
+    states = {
+        _cache_key(scene.view, root.cluster, root.root, root.people): root.state
+        for root in scene.roots.values()
+        if not root.stored
     }
-    return replace(scene, view=view, roots={**scene.roots, **_read_roots(house, view, touched)})
-
-
-def _inside(path: str, folder: str) -> bool:
-    return folder in ("", ".") or path.startswith(folder + "/")
+    if states:
+        house.parsed.update(states)
+        house.stores.cache.put_many({key: state.model_dump_json().encode() for key, state in states.items()})
 
 
 def _read_roots(house: House, view: View, roots: Mapping[str, tuple[Cluster, Root]]) -> dict[str, RootScene]:
-    keys = {path: _cache_key(view, cluster, root) for path, (cluster, root) in roots.items()}
+    people = {path: root_fingerprint(view, root) for path, (_, root) in roots.items()}
+    keys = {path: _cache_key(view, cluster, root, people[path]) for path, (cluster, root) in roots.items()}
     known = house.stores.cache.get_many([key for key in keys.values() if key not in house.parsed])
     fresh: dict[str, bytes] = {}
     read: dict[str, RootScene] = {}
     for path, (cluster, root) in roots.items():
         key = keys[path]
         state = house.parsed.get(key)
+        if not isinstance(state, RootState) and key in known:
+            state = RootState.model_validate_json(known.pop(key))
+            MachineFiles(house.parsed).keep_all(state, view)
         if not isinstance(state, RootState):
-            state = RootState.model_validate_json(known[key]) if key in known else None
-        if state is None:
             state = _read_root(house, view, cluster, root)
             if not any(problem.blocks_root for problem in state.inventory.problems):
                 fresh[key] = state.model_dump_json().encode()
         house.parsed[key] = state
-        read[path] = RootScene(cluster, root, state)
+        read[path] = RootScene(cluster, root, state, people[path])
     if fresh:
         house.stores.cache.put_many(fresh)
     return read
 
 
-def _cache_key(view: View, cluster: Cluster, root: Root) -> str:
-    parts = (cluster.name, root.model_dump_json(), root_fingerprint(view, root), overlay_fingerprint(view, root))
+def _cache_key(view: View, cluster: Cluster, root: Root, people: str) -> str:
+    parts = (cluster.name, root.model_dump_json(), people, overlay_fingerprint(view, root))
     return f"root:{_CACHE_VERSION}:{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()}"
 
 

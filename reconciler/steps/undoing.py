@@ -16,7 +16,7 @@ from reconciler.render.files import apply_edits
 from reconciler.render.message import commit_message
 from reconciler.report.passes import instant
 from reconciler.steps import deciding, gating, landing, restoring
-from reconciler.steps.catching_up import whole_history
+from reconciler.steps.catching_up import policy_commits, whole_history
 from reconciler.steps.house import House, Timings
 from reconciler.steps.scene import RootScene, Scene
 
@@ -73,7 +73,7 @@ def find(scene: Scene, commits: Sequence[LandedCommit], found: Standing, target:
     policy_id = policy.id if policy else target
     known = [c for c in commits if c.trailers.policy == policy_id]
     if policy or known:
-        stands = [c for c in found.stands if c.trailers.policy == policy_id]
+        stands = policy_commits(found, policy_id)
         if not stands:
             said = "everything it has committed was undone already" if known else "it has never committed anything"
             raise NothingToRollBack(f"nothing to roll back for policy {target}: {said}")
@@ -129,7 +129,7 @@ def _policy_restore(house: House, scene: Scene, found: Standing, commit: LandedC
     policy: ScalingPolicy | None = next((p for p in scene.state.policies if p.id == commit.trailers.policy), None)
     if policy is None or not policy.path or policy.spec.dry_run:
         return ()
-    stands = [c for c in found.stands if c.trailers.policy == policy.id]
+    stands = policy_commits(found, policy.id)
     if not stands or stands[-1].sha != commit.sha:
         return ()
     return restoring.policy_edits(house, scene, policy, last=stands[-2] if len(stands) > 1 else None)

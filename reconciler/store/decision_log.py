@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 
 from reconciler.model.log import DecisionRow
 from reconciler.store.instants import from_micros, to_micros
@@ -27,6 +27,16 @@ class DecisionLog:
     def append_once(self, fleet: str, rows: Iterable[DecisionRow]) -> None:
         """:meth:`append` for one fleet, whatever ``fleet`` the rows say."""
         self.append([row.model_copy(update={"fleet": fleet}) for row in rows])
+
+    def newest(self, fleet: str) -> dict[str, DecisionRow]:
+        """The newest row of each policy, by policy id."""
+        last = (
+            select(func.max(decision_log.c.id)).where(decision_log.c.fleet == fleet).group_by(decision_log.c.policy_id)
+        )
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(decision_log).where(decision_log.c.id.in_(last))).mappings()
+            found = [DecisionRow.model_validate({**row, "ts": from_micros(row["ts"])}) for row in rows]
+        return {row.policy_id: row for row in found}
 
     def recent(self, fleet: str, policy_id: str | None = None, limit: int = 100) -> tuple[DecisionRow, ...]:
         """The newest rows first, of all policies or of one."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from typer.testing import CliRunner
 
 from reconciler.cli import app
 from reconciler.gate.windows import check_window
@@ -108,7 +109,7 @@ def first_untrue(shown: list[str], printed: str) -> str | None:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """A person's shell, with trimtab on the PATH and the fleet repo set."""
+    """A person's shell, with trimtab on the PATH."""
     scripts = Path(sys.executable).parent
     assert (scripts / "trimtab").exists(), f"trimtab is not installed beside {sys.executable}"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "TRIMTAB_", "XDG_"))}
@@ -119,18 +120,23 @@ def environment(home: Path) -> dict[str, str]:
         "NO_COLOR": "1",
         "GIT_PAGER": "cat",
         "GIT_CONFIG_NOSYSTEM": "1",
-        "TRIMTAB_FLEET": str(home / "demo/fleet.git"),
-        "TRIMTAB_STATE_DIR": str(home / "demo/state"),
     }
 
 
-def shell(home: Path, where: Path, commands: list[str], *, strict: bool = True) -> list[tuple[int, str]]:
+def in_demo(home: Path) -> dict[str, str]:
+    """The settings that the demo tells to set."""
+    return {"TRIMTAB_FLEET": str(home / "demo/fleet.git"), "TRIMTAB_STATE_DIR": str(home / "demo/state")}
+
+
+def shell(
+    home: Path, where: Path, commands: list[str], *, settings: dict[str, str], strict: bool = True
+) -> list[tuple[int, str]]:
     """Run commands one after another in one shell; for each its exit code and all that it printed."""
     script = "".join(f"{command}\nprintf '\\036%s\\n' $?\n" for command in commands)
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=where,
-        env=environment(home),
+        env=environment(home) | settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
@@ -157,7 +163,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, P
     """
     home = tmp_path_factory.mktemp("reader")
     (home / ".gitconfig").write_text("[user]\nname = Robin Reader\nemail = robin@example.com\n")
-    ((_, printed),) = shell(home, home, ["trimtab demo --keep demo"])
+    ((_, printed),) = shell(home, home, ["trimtab demo --keep demo"], settings={})
     shell(
         home,
         home / "demo/fleet",
@@ -171,6 +177,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, P
             "trimtab reconcile --once --now 2026-06-17T10:30:00Z",
             "git pull -q",
         ],
+        settings=in_demo(home),
     )
     copy = tmp_path_factory.mktemp("pristine")
     shutil.copytree(home, copy, symlinks=True, dirs_exist_ok=True)
@@ -188,10 +195,10 @@ def reader(pristine: tuple[Path, Path, str]) -> Path:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if steps(page)])
 def test_every_command_does_what_the_page_says(page: str, reader: Path) -> None:
-    """README's first steps start from nothing; the other pages are read in the checkout of a fleet."""
+    """README's first steps start from nothing; the other pages are read in the checkout of the demo's fleet."""
     told = steps(page)
-    where = reader if page == "README.md" else reader / "demo/fleet"
-    ran = shell(reader, where, [step.command for step in told], strict=False)
+    where, settings = (reader, {}) if page == "README.md" else (reader / "demo/fleet", in_demo(reader))
+    ran = shell(reader, where, [step.command for step in told], settings=settings, strict=False)
     for step, (code, printed) in zip(told, ran, strict=True):
         assert code in step.codes, f"{step.at}: {step.command} ended with {code}:\n{printed}"
         untrue = first_untrue(list(step.shown), printed)
@@ -313,10 +320,10 @@ def test_every_command_is_in_the_readme(name: str) -> None:
     assert f"| `trimtab {name}" in PAGES["README.md"]
 
 
-def printed_help(*words: str, width: str = COLUMNS) -> str:
-    env = os.environ | {"COLUMNS": width, "NO_COLOR": "1"}
-    line = [sys.executable, "-m", "reconciler.cli", *words, "--help"]
-    return subprocess.run(line, capture_output=True, text=True, env=env, check=True).stdout
+def printed_help(*words: str) -> str:
+    ran = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": COLUMNS, "NO_COLOR": "1"})
+    assert ran.exit_code == 0, ran.output
+    return ran.output
 
 
 def examples(text: str) -> list[str]:

@@ -116,6 +116,7 @@ def test_a_persons_own_revert_restores_a_policy(tmp_path: Path) -> None:
     settled = repo.head()
     repo.at("reconcile", "--once", code=0)
     assert repo.head() == settled
+    assert "undone already" in repo.at("rollback", "frontend", code=1).text
     repo.pull()
     repo.write("policies/frontend.yaml", policy("frontend", "default/frontend", minReplicas=2, maxReplicas=6))
     repo.commit("I want it after all")

@@ -219,6 +219,8 @@ def test_replicas_in_the_manifest_block_and_say_where() -> None:
     (proposal,) = decide([policy()], state(workload(replicas=3))).proposals
     assert "clusters/prod/apps/web.yaml:12 sets spec.replicas: 3" in proposal.blocked
     assert "handOver: true" in proposal.blocked
+    (proposal,) = decide([policy()], state(workload(replicas=3, replicas_line=17))).proposals
+    assert "clusters/prod/apps/web.yaml:17 sets spec.replicas: 3" in proposal.blocked
 
 
 def test_handing_over_comes_after_the_hpa() -> None:

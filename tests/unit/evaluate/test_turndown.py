@@ -87,6 +87,14 @@ def test_what_rests_already_is_not_patched() -> None:
     assert decide(asleep) == TurndownResult()
 
 
+def test_a_zero_that_was_handed_over_to_an_hpa_rests_no_more() -> None:
+    off = workload("off", replicas=0)
+    file = machine_file("replicas", off.ref, replicas="null")
+    handed_over = state(off, overlay={f"{OVERLAY}/handover/shop/replicas-deployment-off.yaml": file})
+    (proposal,) = decide(handed_over).proposals
+    assert written(proposal)["apps/v1|Deployment|shop|off"] == "replicas=0"
+
+
 def test_while_down_nothing_is_written_twice() -> None:
     assert decide(down(state(WEB))).proposals == ()
 

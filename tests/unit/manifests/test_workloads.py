@@ -72,7 +72,7 @@ def test_a_deployment_in_full() -> None:
     assert web.annotations == {"note": "hello"}
     spec = web.spec
     assert isinstance(spec, WorkloadSpec)
-    assert (spec.replicas, spec.max_surge, spec.strategy) == (3, "25%", "RollingUpdate")
+    assert (spec.replicas, spec.replicas_line, spec.max_surge, spec.strategy) == (3, 10, "25%", "RollingUpdate")
     assert (spec.pod_labels, spec.node_selector) == ({"app": "web"}, {"pool": "general"})
     assert [(c.name, c.role) for c in spec.containers] == [
         ("migrate", "init"),
@@ -382,3 +382,21 @@ def test_odd_containers_and_replicas_are_named() -> None:
 def test_documents_that_are_read_already_give_the_same() -> None:
     text = dedent(DEPLOYMENT).encode()
     assert parse_objects(load_all(text, path="apps/web.yaml"), path="apps/web.yaml") == read(DEPLOYMENT)
+
+
+ONE = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: %s}\nspec:\n    replicas : 9  # many\r\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (ONE % "a" + "---\n" + ONE % "b", [5, 11]),
+        ("# a comment\n--- \n" + ONE % "a" + "---\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  replicas: 9\n", [7]),
+        (ONE % "a" + "    template:\n      metadata:\n        annotations:\n          replicas: 9\n", [0]),
+        ("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {replicas: 9}\n", [0]),
+        (ONE.replace("    replicas : 9", "    other: {}\n    paused: true") % "a", [0]),
+    ],
+)
+def test_the_line_of_replicas_is_told_where_only_one_can_be_it(text: str, lines: list[int]) -> None:
+    specs = [declared.spec for declared in read_objects(text.encode(), path="a.yaml").workloads]
+    assert [spec.replicas_line for spec in specs if isinstance(spec, WorkloadSpec)] == lines

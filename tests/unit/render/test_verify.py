@@ -31,7 +31,9 @@ FILES = {
     "t/shop/hpa-web.yaml": MachineFile(
         form="hpa", target=DEPLOYMENT, values={"minReplicas": "2", "maxReplicas": "9", "policy": "P"}
     ),
-    "t/handover/shop/replicas-deployment-web.yaml": MachineFile(form="replicas", target=DEPLOYMENT, values={"replicas": "null"}),
+    "t/handover/shop/replicas-deployment-web.yaml": MachineFile(
+        form="replicas", target=DEPLOYMENT, values={"replicas": "null"}
+    ),
     "t/shop/quota-team.yaml": MachineFile(form="quota", target=QUOTA, values={"hard/requests.cpu": "4"}),
     "t/nodepools/limits-general.yaml": MachineFile(form="nodepool", target=POOL, values={"limits/cpu": "64"}),
     "t/roll/requests-rollout-roll.yaml": MachineFile(

@@ -1,0 +1,92 @@
+"""The decision log of policies: `dry_run`, `apply`, `apply_failed`, `rollback` (DESIGN §6), as rows that are only ever added."""
+
+from collections.abc import Iterable, Mapping
+
+from reconciler.evaluate.scaling_forecast import Forecast
+from reconciler.evaluate.scaling_outlook import Outlook
+from reconciler.model.change import Change
+from reconciler.model.log import DecisionRow, LogAction
+from reconciler.render.machine_text import machine_text
+from reconciler.render.templates import Templates
+from reconciler.steps.house import House
+
+Outlooks = Mapping[str, Outlook]
+
+
+def log_changes(
+    house: House, changes: Iterable[Change], action: LogAction, outlooks: Outlooks, outcome: str = ""
+) -> None:
+    """One row per decision of a policy; a decision that has its row already gets no second one.
+
+    ``outcome`` empty = the decision's own reason.
+    """
+    rows = [row for change in changes for row in _rows(house, change, action, outlooks, outcome)]
+    if rows:
+        house.stores.log.append_once(house.name, rows)
+
+
+def _rows(house: House, change: Change, action: LogAction, outlooks: Outlooks, outcome: str) -> Iterable[DecisionRow]:
+    if change.subject.kind != "policy":
+        return
+    outlook = outlooks.get(change.subject.id)
+    for decision in change.decisions:
+        yield DecisionRow(
+            ts=house.now(),
+            policy_id=change.subject.id,
+            change_id=change.id,
+            decision_id=decision.id,
+            runtime="kubernetes",
+            action="rollback" if action == "apply" and change.kind == "rollback" else action,
+            dry_run=False,
+            rendered_manifest=_written(house, change),
+            outcome=outcome or decision.proposal.reason,
+        ).model_copy(update=_forecast(outlook.forecast if outlook else None))
+
+
+def _written(house: House, change: Change) -> str:
+    """The manifests as the commit holds them, or would."""
+    paths = sorted({edit.path for decision in change.decisions for edit in decision.proposal.edits})
+    files = house.repository.files_at(change.commit, paths) if change.commit else change.files
+    return "---\n".join(data.decode() for path in paths if (data := files.get(path)))
+
+
+def _forecast(seen: Forecast | None) -> dict[str, object]:
+    if seen is None:
+        return {}
+    return {
+        "trigger_metric": seen.trigger_metric,
+        "trigger_value": seen.trigger_value,
+        "threshold": seen.threshold,
+        "direction": seen.direction,
+        "from_replicas": seen.current_replicas,
+        "to_replicas": seen.desired_replicas,
+    }
+
+
+def log_dry_runs(house: House, outlooks: Outlooks, templates: Templates) -> None:
+    """What policies in dry run would do, each time that it differs from what their last row says."""
+    asked = [o for o in outlooks.values() if o.policy.spec.enabled and o.policy.spec.dry_run and o.rendered is not None]
+    if not asked:
+        return
+    last = house.stores.log.newest(house.name)
+    rows: list[DecisionRow] = []
+    for outlook in asked:
+        assert outlook.rendered is not None
+        manifest = machine_text(outlook.rendered, templates, path=outlook.path).decode()
+        before = last.get(outlook.policy.id)
+        replicas = outlook.forecast.desired_replicas if outlook.forecast else None
+        if before and (before.to_replicas, before.rendered_manifest) == (replicas, manifest):
+            continue
+        spec = outlook.policy.spec
+        rows.append(
+            DecisionRow(
+                ts=house.now(),
+                policy_id=outlook.policy.id,
+                runtime="kubernetes",
+                action="dry_run",
+                dry_run=True,
+                rendered_manifest=manifest,
+                outcome=f"Would apply HPA spec: {spec.min_replicas} to {spec.max_replicas} replicas.",
+            ).model_copy(update=_forecast(outlook.forecast))
+        )
+    house.stores.log.append_once(house.name, rows)
