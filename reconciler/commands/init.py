@@ -89,7 +89,17 @@ def _add_missing(folder: Path, roots: dict[str, str], *, commit: bool) -> None:
             repo = Repo(folder)
             repo.git.add("--intent-to-add", "--", *scaffold.files)
             _commit(repo, "Let Trimtab write beside what is here", sorted(scaffold.files))
+            scaffold.notes += _left_out(repo, paths)
     _say(folder, scaffold)
+
+
+def _left_out(repo: Repo, roots: list[str]) -> list[str]:
+    """What to say when files below a root are not committed: the root in Git may list them by now."""
+    return [
+        f"{root} has changes that are not committed; the root may not build without them: git add {shlex.quote(root)}"
+        for root in roots
+        if repo.git.status("--porcelain", "--", root)
+    ]
 
 
 def _roots_of(tree: WorkTree, folder: Path, given: dict[str, str], scaffold: Scaffold) -> list[str]:

@@ -26,7 +26,7 @@ from reconciler.errors import InputError, RetryLater
 from reconciler.model.change import Change
 from reconciler.model.plan import Pass
 from reconciler.render.diff import plan_diff
-from reconciler.report.passes import asides, held_table, pass_json, reconcile_report, summary
+from reconciler.report.passes import asides, held_table, nothing, pass_json, reconcile_report, summary
 
 CHANGES = 2
 """Exit code of `plan` when `reconcile` would commit something."""
@@ -73,7 +73,7 @@ def _print_plan(found: Pass, diffs: list[tuple[Change, str]]) -> None:
         print_diff(diff)
         out.print()
     if not found.ready:
-        out.print(f"Nothing to commit: {found.fleet} is as it should be at {found.head[:10]}.", markup=False)
+        out.print(nothing(found))
     if found.held:
         out.print(held_table(found.held))
     for part in asides(found):
@@ -110,8 +110,18 @@ def reconcile(
         stop = Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: stop.set())
+        last: Pass | None = None
         for found in loop.forever(house, interval=interval, stop=stop, on_wait=_say_waiting, on_error=_say_error):
-            _print_pass(found, as_json=as_json)
+            if as_json or found.ready or last is None or _news(found) != _news(last):
+                _print_pass(found, as_json=as_json)
+            last = found
+
+
+def _news(found: Pass) -> object:
+    """What a person would want to hear of again; a pass that says the same as the one before is not printed."""
+    held = [(summary(change), change.verdict.reason, change.verdict.until) for change in found.held]
+    blocked = [(p.subject.name, p.namespace, p.workload, p.blocked) for p in found.blocked]
+    return found.head, held, blocked, found.problems, found.notes
 
 
 def _print_pass(found: Pass, *, as_json: bool) -> None:

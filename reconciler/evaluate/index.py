@@ -9,7 +9,7 @@ from reconciler.manifests.machine_files import path_for
 from reconciler.model.fleet import Root
 from reconciler.model.inventory import NodePool, PersonHpa, RootState
 from reconciler.model.machine_file import FileForm, MachineFile
-from reconciler.model.workload import SCALABLE_KINDS, Workload
+from reconciler.model.workload import SCALABLE_KINDS, ObjectRef, Workload
 
 Identity = tuple[str, str, str, str]
 """(cluster, namespace, kind, name): a workload as the cluster knows it. A plain tuple, because it is hashed very often."""
@@ -137,3 +137,22 @@ def overlay_of(state: RootState) -> str:
 def handover_path(placed: Placed) -> str:
     """Where the ``replicas: null`` of a workload goes that is handed over to its HPA."""
     return path_for(overlay_of(placed.state), "replicas", placed.workload.ref, placed.workload.key.namespace)
+
+
+def unwired(state: RootState) -> str:
+    """Why nothing of ours has an effect in a root, for a person; empty when it has."""
+    return "" if state.inventory.wired else f"{state.inventory.root} does not list the component: run trimtab init"
+
+
+def patch_problem(state: RootState, ref: ObjectRef) -> str:
+    """Why no patch of ours can be meant for one object of the root, and for that alone; empty when one can.
+
+    Kustomize also goes by the names from before namePrefix, nameSuffix and namespace, and nothing may tell the object
+    from another one (:attr:`~reconciler.model.inventory.Inventory.twins`).
+    """
+    if not state.inventory.wired or state.inventory.twins.get(ref.key) != "":
+        return unwired(state)
+    return (
+        f"kustomize cannot tell {ref.kind} {ref.name} from another one in {state.inventory.root} that has, or had, this "
+        "name: a patch would change both; give one of them another name in its own manifest, or move it to another root"
+    )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from reconciler.evaluate.index import Index, Placed, overlay_of
+from reconciler.evaluate.index import Index, Placed, overlay_of, patch_problem
 from reconciler.evaluate.observed import RECENT, TERMINATED, is_fresh, owner_key, pods_by_owner
 from reconciler.evaluate.overlay_edits import Refusals, value_edit
 from reconciler.evaluate.refusals import refusal_text
@@ -202,9 +202,7 @@ def _proposal(
         reason=f"policy {spec.name}: node pressure {pressure:.0f} % is above {spec.node_pressure_target_percent:g} %; "
         f"NodePool {pool.name} limits {limits}",
         approval_required=spec.approval_required,
-        blocked=""
-        if state.inventory.wired
-        else f"{state.inventory.root} does not list the component: run trimtab init",
+        blocked=patch_problem(state, pool.ref),
         policy_snapshot=spec.model_dump(by_alias=True, mode="json"),
     )
 

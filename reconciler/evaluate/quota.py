@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from reconciler.evaluate.action_scope import NO_LABELS, Scope
-from reconciler.evaluate.index import Index, NamespaceKey, overlay_of
+from reconciler.evaluate.index import Index, NamespaceKey, overlay_of, patch_problem
 from reconciler.evaluate.observed import RECENT, OwnerKey, is_fresh, statuses
 from reconciler.evaluate.overlay_edits import Refusals, value_edit
 from reconciler.evaluate.quota_demand import Demand, Recommended, Running, by_container, demand, running
@@ -239,18 +239,17 @@ class _Quotas:
 
     def _proposal(self, state: RootState, quota: Quota, moves: Mapping[str, tuple[ValueEdit, Figures]]) -> Proposal:
         said = ", ".join(_say(key, figures) for key, (_, figures) in moves.items())
-        root = state.inventory.root
         return Proposal(
             kind="quota",
             subject=self.subject,
             cluster=state.inventory.cluster,
-            root=root,
+            root=state.inventory.root,
             namespace=quota.namespace,
             workload=quota.name,
             edits=tuple(edit for edit, _ in moves.values()),
             reason=f"action {self.action.name}: ResourceQuota {quota.namespace}/{quota.name} {said}",
             takes_capacity=any(figures.wanted < figures.hard for _, figures in moves.values()),
-            blocked="" if state.inventory.wired else f"{root} does not list the component: run trimtab init",
+            blocked=patch_problem(state, quota.ref),
         )
 
     @cached_property

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from reconciler.evaluate.hpa_spec import desired_hpa
-from reconciler.evaluate.index import Index, Placed, handover_path, identity, overlay_of
+from reconciler.evaluate.index import Index, Placed, handover_path, identity, overlay_of, patch_problem, unwired
 from reconciler.evaluate.observed import (
     CONNECTED,
     OwnerKey,
@@ -114,16 +114,23 @@ def _is_sized(placed: Placed, hpa: MachineFile | None, sized_cpu: Collection[Wor
 
 
 def _conflict(policy: ScalingPolicy, placed: Placed, index: Index) -> str:
-    workload = placed.workload
-    if not placed.state.inventory.wired:
-        return f"{placed.state.inventory.root} does not list the component: run trimtab init"
+    workload, inventory = placed.workload, placed.state.inventory
+    if problem := unwired(placed.state):
+        return problem
+    if other := inventory.strays.get(workload.ref.key):
+        return (
+            f"kustomize would point an HPA for {workload.ref.name} at {other} instead, as it goes by the names from before "
+            f"namePrefix and nameSuffix; give one of them another name in its own manifest, or move it out of {inventory.root}"
+        )
     for hpa in index.person_hpas.get(identity(workload), ()):
         return (
             f"{hpa.kind} {hpa.namespace}/{hpa.name} ({_place(hpa.source.path, hpa.source.line)}) already scales this "
             "workload and stays its owner's; remove it there, or disable the policy"
         )
-    if workload.replicas is None or policy.spec.hand_over or handover_path(placed) in placed.state.overlay:
+    if workload.replicas is None or handover_path(placed) in placed.state.overlay:
         return ""
+    if policy.spec.hand_over:
+        return patch_problem(placed.state, workload.ref)
     return (
         f"{_place(workload.source.path, workload.replicas_line or workload.source.line)} sets spec.replicas: "
         f"{workload.replicas}, which every apply would put back against the HPA; remove that field there, or set "

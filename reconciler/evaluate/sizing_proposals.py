@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
 
+from reconciler.evaluate.index import patch_problem
 from reconciler.evaluate.sizing_address import IMMUTABLE, Address, address_of
 from reconciler.evaluate.sizing_context import SizingContext
 from reconciler.evaluate.sizing_hpa import annotation_edit, metric_edit
@@ -58,7 +59,7 @@ def _proposal(
     context: SizingContext,
 ) -> Proposal | None:
     workload = group[0].workload
-    blocked = _blocked(root_state, root)
+    blocked = _blocked(root_state, root, workload)
     edits = () if root.write == "helmValues" else _edits(group, workload, root_state, root, context)
     if not edits and not blocked:
         return None
@@ -77,12 +78,14 @@ def _proposal(
     )
 
 
-def _blocked(root_state: RootState, root: Root) -> str:
+def _blocked(root_state: RootState, root: Root, workload: Workload) -> str:
     if root.write == "helmValues":
         return f"{root.path} writes Helm values, and requests in them cannot be edited"
-    if root.write == "overlay" and not root_state.inventory.wired:
+    if root.write != "overlay":
+        return ""
+    if not root_state.inventory.wired:
         return f"{root.path} does not list the component {root.overlay_path}: run trimtab init"
-    return ""
+    return patch_problem(root_state, workload.ref)
 
 
 def _edits(

@@ -23,12 +23,17 @@ RefKey = tuple[str, str, str, str | None]
 
 @dataclass(frozen=True, eq=False)
 class _Declared:
-    """What a root declares, by the identity that machine-owned files name. ``autoscaled``: what has an HPA of ours."""
+    """What a root declares, by the identity that machine-owned files name. ``autoscaled``: what has an HPA of ours.
+
+    ``strays`` and ``twins`` as in :class:`~reconciler.model.inventory.Inventory`.
+    """
 
     workloads: Mapping[RefKey, Workload]
     quotas: Mapping[RefKey, Quota]
     pools: Mapping[RefKey, NodePool]
     autoscaled: Collection[RefKey]
+    strays: Mapping[str, str]
+    twins: Mapping[str, str]
     overlay: str
 
 
@@ -66,7 +71,13 @@ def _declared(root_state: RootState, root: Root) -> _Declared:
         {_key(workload.ref): workload for workload in inventory.workloads},
         {_key(quota.ref): quota for quota in inventory.quotas},
         {_key(pool.ref): pool for pool in inventory.node_pools},
-        frozenset(_key(file.target) for file in root_state.overlay.values() if file.form == "hpa"),
+        frozenset(
+            _key(file.target)
+            for file in root_state.overlay.values()
+            if file.form == "hpa" and file.target.key not in inventory.strays
+        ),
+        inventory.strays,
+        inventory.twins,
         root.overlay_path,
     )
 
@@ -82,8 +93,30 @@ def _workload_file(path: str, file: MachineFile, declared: _Declared) -> _Stale:
     return _Stale(live=live)
 
 
-def _requests(path: str, file: MachineFile, declared: _Declared) -> _Stale:
+def _hpa(path: str, file: MachineFile, declared: _Declared) -> _Stale:
+    """An HPA that kustomize points at another workload since a person renamed a copy of this one."""
     found = _workload_file(path, file, declared)
+    other = declared.strays.get(file.target.key)
+    if found.fields or not other:
+        return found
+    return _whole(file, f"kustomize now points the HPA of {file.target.name} at {other}", found.live)
+
+
+def _patch(path: str, file: MachineFile, declared: _Declared) -> _Stale:
+    """A patch that now hits another object as well, and nothing tells the two apart."""
+    found = _workload_file(path, file, declared)
+    return found if found.fields else _indistinct(file, declared, found.live)
+
+
+def _indistinct(file: MachineFile, declared: _Declared, live: tuple[str, str]) -> _Stale:
+    if declared.twins.get(file.target.key) != "":
+        return _Stale(live=live)
+    name = f"{file.target.kind} {file.target.name}"
+    return _whole(file, f"kustomize cannot tell {name} from another one any more", live)
+
+
+def _requests(path: str, file: MachineFile, declared: _Declared) -> _Stale:
+    found = _patch(path, file, declared)
     workload = declared.workloads.get(_key(file.target))
     if found.fields or workload is None:
         return found
@@ -97,7 +130,7 @@ def _requests(path: str, file: MachineFile, declared: _Declared) -> _Stale:
 
 def _replicas(path: str, file: MachineFile, declared: _Declared) -> _Stale:
     """A handover ends with the field that it hands over, and with the HPA that it hands it to: else 1 replica is left."""
-    found = _workload_file(path, file, declared)
+    found = _patch(path, file, declared)
     workload = declared.workloads.get(_key(file.target))
     if found.fields or workload is None:
         return found
@@ -116,6 +149,9 @@ def _quota(path: str, file: MachineFile, declared: _Declared) -> _Stale:
     live = quota.namespace, quota.name
     if path_for(declared.overlay, "quota", file.target, quota.namespace) != path:
         return _whole(file, f"ResourceQuota {file.target.name} is now in namespace {quota.namespace}", live)
+    indistinct = _indistinct(file, declared, live)
+    if indistinct.fields:
+        return indistinct
     fields = tuple(name for name in sorted(file.values) if name.partition("/")[2] not in quota.hard)
     return _Stale(fields, f"ResourceQuota {quota.name} no longer has {_last_parts(fields)}", live)
 
@@ -130,7 +166,7 @@ def _node_pool(_path: str, file: MachineFile, declared: _Declared) -> _Stale:
 
 
 _CHECKS: Mapping[str, Callable[[str, MachineFile, _Declared], _Stale]] = {
-    "hpa": _workload_file,
+    "hpa": _hpa,
     "requests": _requests,
     "replicas": _replicas,
     "quota": _quota,

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reconciler.evaluate.action_scope import Scope
-from reconciler.evaluate.index import Index, NamespaceKey
+from reconciler.evaluate.index import Index, NamespaceKey, unwired
 from reconciler.evaluate.overlay_edits import differences, removal, value_edit
 from reconciler.evaluate.turndown_sites import (
     ACTION_FIELD,
@@ -139,7 +139,7 @@ class _Turndown:
             self.proposals.append(_proposal("prepare", self.subject, site, (edit,), reason, ignores_windows=True))
         edits = differences(site.path, self._wanted(site, rest), None)
         reason = f"action {self.subject.name}: turn {site.namespace} down ({_count(rest.values)})"
-        blocked = "" if wired else f"{site.state.inventory.root} does not list the component: run trimtab init"
+        blocked = unwired(site.state)
         self.proposals.append(
             _proposal("turndown", self.subject, site, edits, reason, takes_capacity=True, blocked=blocked)
         )

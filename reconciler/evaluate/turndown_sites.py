@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.evaluate.action_scope import NO_LABELS, Scope
-from reconciler.evaluate.index import Index, NamespaceKey, Placed, handover_path, identity, overlay_of
+from reconciler.evaluate.index import Index, NamespaceKey, Placed, handover_path, identity, overlay_of, patch_problem
 from reconciler.manifests.machine_files import path_for
 from reconciler.model.inventory import RootState
 from reconciler.model.machine_file import MachineFile
@@ -101,10 +101,12 @@ def _setting(placed: Placed, index: Index, ignored_replicas: Collection[Workload
     """The value that puts a workload to rest ("" = it rests already), or why it stays up."""
     workload = placed.workload
     kind = workload.key.kind
+    if kind != "CronJob" and kind not in SCALABLE_KINDS:
+        return "", "has no replicas"
+    if placed.state.inventory.wired and (problem := patch_problem(placed.state, workload.ref)):
+        return "", problem
     if kind == "CronJob":
         return ("" if workload.suspend else "suspend=true"), ""
-    if kind not in SCALABLE_KINDS:
-        return "", "has no replicas"
     if any(hpa.kind == "ScaledObject" for hpa in index.person_hpas.get(identity(workload), ())):
         return "", "KEDA scales it"
     if workload.key in ignored_replicas:

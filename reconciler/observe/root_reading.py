@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from reconciler.errors import InputError
 from reconciler.manifests.kustomization import COMPONENT, NAMES, Kustomization, is_remote, root_refusal
+from reconciler.manifests.objects_declared import NodePoolSpec
 from reconciler.manifests.objects_placed import Placed, twins
 from reconciler.manifests.objects_references import follow_references, strays
 from reconciler.manifests.objects_walk import Walk, is_inside
@@ -144,8 +145,10 @@ class RootReading:
 
 
 def _key(placed: Placed) -> str:
+    """As of the object's reference in the inventory; that of a NodePool has no namespace, whatever kustomize gave it."""
     ref = placed.declared.ref
-    return ref.model_copy(update={"name": placed.name, "namespace": placed.namespace}).key
+    namespace = None if isinstance(placed.declared.spec, NodePoolSpec) else placed.namespace
+    return ref.model_copy(update={"name": placed.name, "namespace": namespace}).key
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -29,10 +29,12 @@ class AppliedEdits(NamedTuple):
 
     ``outdated``: edits whose ``old`` is not what stands in the file now, because someone changed it since the decision.
     None of an outdated file's edits is applied; the decision must be made again on the new head.
+    ``made``: the values that each machine-owned file of ``files`` was rendered from, so that it need not be read again.
     """
 
     files: dict[str, bytes | None]
     outdated: tuple[ValueEdit, ...]
+    made: Mapping[str, MachineFile] = {}
 
 
 def apply_edits(
@@ -59,7 +61,9 @@ def apply_edits(
         work.apply(path, of_file)
     for overlay in sorted(work.overlays | {folder.removesuffix(f"/{HANDOVER}") for folder in remake}):
         work.write_component(overlay)
-    return AppliedEdits(work.changed_files(), tuple(work.outdated))
+    files = work.changed_files()
+    made = {path: file for path, file in work.made.items() if files.get(path) is not None}
+    return AppliedEdits(files, tuple(work.outdated), made)
 
 
 def _parse(text: bytes, path: str) -> MachineFile:
@@ -87,12 +91,12 @@ class _Work:
         self.files = FilesOver(view)
         self.outdated: list[ValueEdit] = []
         self.overlays: set[str] = set()
+        self.made: dict[str, MachineFile] = {}
         self._view = view
         self._templates = templates
         self._indexes = indexes
         self._twins = twins
         self._parse = parse
-        self._made: dict[str, MachineFile] = {}
 
     def apply(self, path: str, edits: Sequence[ValueEdit]) -> None:
         form = edits[0].form
@@ -143,7 +147,7 @@ class _Work:
         if values.keys() - BOOKKEEPING:
             assert edit.form != "source"
             assert edit.form != "config"
-            made = self._made[path] = MachineFile(form=edit.form, target=edit.target, values=values)
+            made = self.made[path] = MachineFile(form=edit.form, target=edit.target, values=values)
             index, twins = self._indexes.get(path), self._twins.get(overlay)
             text = machine_text(made, self._templates, container_index=index, twins=twins, path=path)
         if text is not None or existed:
@@ -163,7 +167,7 @@ class _Work:
         self.files.written[beside] = listed.encode()
 
     def _read_machine_file(self, path: str, text: bytes) -> MachineFile:
-        return self._made.get(path) or self._parse(text, path)
+        return self.made.get(path) or self._parse(text, path)
 
     def write_component(self, overlay: str) -> None:
         """Generate the lists of ``overlay`` anew: its own, and that of the component that hands replicas over."""

@@ -78,6 +78,12 @@ def _check_hpa(
     elif identity not in after:
         yield Shadowed(path, f"{identity} is not in the build")
     else:
+        scaled = _get(after[identity], ("spec", "scaleTargetRef", "name"))
+        if scaled != file.target.name:
+            yield Shadowed(
+                path,
+                f"{identity} goes astray: it is for {file.target.name}, and the build points it at {_show(scaled)}",
+            )
         for key in ("minReplicas", "maxReplicas"):
             found = _get(after[identity], ("spec", key))
             if key in file.values and str(found) != file.values[key]:

@@ -69,13 +69,20 @@ def asides(found: Pass) -> list[RenderableType]:
     return parts
 
 
+def nothing(found: Pass) -> Text:
+    """That there is nothing to commit; all is well only where nothing waits and nothing is wrong."""
+    if found.held or found.blocked or found.problems:
+        return Text(f"Nothing to commit now in {found.fleet} at {found.head[:10]}.")
+    return Text(f"Nothing to commit: {found.fleet} is as it should be at {found.head[:10]}.")
+
+
 def reconcile_report(found: Pass) -> RenderableType:
     """What a pass committed and what it holds."""
     parts: list[RenderableType] = []
     if found.ready:
         parts.append(landed_table(found.ready))
     else:
-        parts.append(Text(f"Nothing to commit: {found.fleet} is as it should be at {found.head[:10]}."))
+        parts.append(nothing(found))
     if found.held:
         parts.append(held_table(found.held))
     return Group(*parts, *asides(found))

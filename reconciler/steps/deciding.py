@@ -23,6 +23,7 @@ from reconciler.render.templates import Templates
 from reconciler.steps import gating
 from reconciler.steps.evaluating import Evaluated
 from reconciler.steps.house import House, Timings
+from reconciler.steps.machine_files import MachineFiles
 from reconciler.steps.scene import Scene
 from reconciler.steps.view import View
 
@@ -52,8 +53,12 @@ class Worked:
     earlier: tuple[tuple[Change, ...], tuple[Change, ...], tuple[Proposal, ...]] = ((), (), ())
     builds: int = 0
     fleet: str = ""
-    parse: Parse | None = None
+    machine_files: MachineFiles = field(default_factory=lambda: MachineFiles({}))
     outlooks: Mapping[str, Outlook] = field(default_factory=dict)
+
+    @property
+    def parse(self) -> Parse:
+        return self.machine_files.parse
 
     def on(self, scene: Scene) -> "Worked":
         """The next phase sees ``scene``."""
@@ -91,6 +96,7 @@ def begin(house: House, scene: Scene, timings: Timings) -> Worked:
         templates=Templates(house.templates, overrides),
         notes=house.notes,
         fleet=house.name,
+        machine_files=MachineFiles(house.parsed, ours=not overrides),
     )
 
 
@@ -126,7 +132,7 @@ def draft(house: House, worked: Worked) -> Worked:
         committed=[*_committed(house, worked), *(worked.scene.now for _ in ready)],
         now=worked.scene.now,
     )
-    view = worked.scene.view
+    view = worked.scene.view.over({})
     for change in rationed:
         drawn = _drawn(worked, change, view)
         if not drawn.files:
@@ -135,7 +141,7 @@ def draft(house: House, worked: Worked) -> Worked:
             held = (*held, drawn)
             continue
         ready = (*ready, drawn)
-        view = view.over(drawn.files)
+        view.lay(drawn.files)
     for verdict, members in _by_verdict(decisions):
         for change in _grouped(worked, members):
             drawn = _drawn(worked, change.model_copy(update={"verdict": verdict, "state": "held"}), view)
@@ -178,6 +184,7 @@ def _by_verdict(decisions: Sequence[tuple[Decision, Verdict]]) -> list[tuple[Ver
 def _drawn(worked: Worked, change: Change, view: View) -> Change:
     """The change with its files and message. Files that would stay as they are are left out."""
     edits = [edit for decision in change.decisions for edit in decision.proposal.edits]
+    view.fetch({edit.path for edit in edits})
     applied = apply_edits(
         view.files,
         edits,
@@ -194,6 +201,8 @@ def _drawn(worked: Worked, change: Change, view: View) -> Change:
             return change.model_copy(update={"files": {}})
         return _drawn(worked, change.model_copy(update={"decisions": tuple(current)}), view)
     files = {path: data for path, data in applied.files.items() if view.get(path) != data}
+    for path, file in applied.made.items():
+        worked.machine_files.keep(path, applied.files[path] or b"", file)
     message = commit_message(change, worked.templates, currency=worked.scene.state.fleet.pricing.currency)
     return change.model_copy(update={"files": files, "message": message})
 
@@ -210,11 +219,15 @@ def _places(worked: Worked, change: Change) -> Mapping[str, ContainerIndex]:
         for d in change.decisions
         if d.proposal.kind in ("requests", "stale", "rollback")
     }
+    roots = {root: worked.scene.roots[root] for root, _ in wanted if root in worked.scene.roots}
+    rollouts = {
+        path: [workload for workload in root.state.inventory.workloads if workload.key.kind == "Rollout"]
+        for path, root in roots.items()
+    }
     found: dict[str, ContainerIndex] = {}
     for (root, name), paths in wanted.items():
-        scene = worked.scene.roots.get(root)
-        for workload in scene.state.inventory.workloads if scene and paths else ():
-            if workload.key.kind == "Rollout" and workload.ref.name in name:
+        for workload in rollouts.get(root, ()):
+            if workload.ref.name in name:
                 found.update(dict.fromkeys(paths, places_of(workload)))
     return found
 

@@ -20,9 +20,8 @@ def owners(scene: Scene, *, cluster: str, subject: Subject | None = None) -> tup
     found = [fleet.windows]
     if known := fleet.cluster(cluster):
         found.append(known.windows)
-    if subject is not None:
-        found += [policy.windows for policy in scene.state.policies if policy.id == subject.id]
-        found += [action.windows for action in scene.state.actions if action.id == subject.id]
+    if subject is not None and subject.id in scene.windows:
+        found.append(scene.windows[subject.id])
     return tuple(found)
 
 
@@ -49,21 +48,15 @@ def run_id(scene: Scene, action: ActionConfig, cluster: str) -> str:
 def judge(scene: Scene, proposals: Sequence[Proposal]) -> list[tuple[Proposal, Verdict]]:
     """Each proposal with what windows and approvals say. The budget is looked at commit by commit, in :func:`ration`."""
     unlimited = Budget(commits_last_hour=0, limit=scene.state.fleet.delivery.commits_per_hour, oldest=None)
-    return [
-        (
-            proposal,
-            _delivered(
-                scene,
-                verdict(
-                    proposal,
-                    windows=owners(scene, cluster=proposal.cluster, subject=proposal.subject),
-                    now=scene.now,
-                    budget=unlimited,
-                ),
-            ),
-        )
-        for proposal in proposals
-    ]
+    windows: dict[tuple[str, str], tuple[Windows, ...]] = {}
+    judged = []
+    for proposal in proposals:
+        key = (proposal.cluster, proposal.subject.id)
+        if key not in windows:
+            windows[key] = owners(scene, cluster=proposal.cluster, subject=proposal.subject)
+        said = verdict(proposal, windows=windows[key], now=scene.now, budget=unlimited)
+        judged.append((proposal, _delivered(scene, said)))
+    return judged
 
 
 def _delivered(scene: Scene, said: Verdict) -> Verdict:

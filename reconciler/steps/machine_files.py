@@ -13,9 +13,11 @@ from reconciler.steps.view import View, blob_id
 
 @dataclass(frozen=True)
 class MachineFiles:
-    """``parsed`` is shared with the reading of roots."""
+    """``parsed`` is shared with the reading of roots. ``ours``: every template is Trimtab's own, so that what is rendered
+    says just the values that it was rendered from; where a fleet repo has templates, it is read back."""
 
     parsed: MutableMapping[str, object]
+    ours: bool = True
 
     def parse(self, text: bytes, path: str) -> MachineFile:
         """The values of a file.
@@ -35,7 +37,8 @@ class MachineFiles:
 
     def keep(self, path: str, text: bytes, file: MachineFile) -> None:
         """Remember what ``text`` was just rendered from."""
-        self.parsed[machine_file_key(path, blob_id(text))] = file
+        if self.ours:
+            self.parsed[machine_file_key(path, blob_id(text))] = file
 
     def keep_all(self, state: RootState, view: View) -> None:
         """Remember the files of a root that was read before, by another process."""

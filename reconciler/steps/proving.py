@@ -14,7 +14,6 @@ from reconciler.errors import TrimtabError
 from reconciler.manifests.wiring import EMPTY_COMPONENT
 from reconciler.model.change import Change
 from reconciler.model.inventory import Problem, RootState
-from reconciler.observe.inventory import root_fingerprint
 from reconciler.observe.kustomize import Builder
 from reconciler.render.verify import check_build
 from reconciler.steps import deciding
@@ -54,17 +53,17 @@ def _due(house: House, scene: Scene, worked: Worked) -> dict[str, str]:
     for path, root in scene.roots.items():
         if not root.state.inventory.wired or not (root.state.overlay or path in touched):
             continue
-        key = build_key(worked.view, root)
+        key = build_key(root)
         if house.stores.marks.get(house.name, f"build:{path}") != key:
             due[path] = key
     return due
 
 
-def build_key(view: View, root: RootScene) -> str:
+def build_key(root: RootScene) -> str:
     """What a good build depends on: people's files, and which fields our files set on what (not to which values)."""
-    parts = [root_fingerprint(view, root.root)]
+    parts = [root.people]
     for path, file in sorted(root.state.overlay.items()):
-        parts += [path, file.form, str(file.target), *sorted(file.values)]
+        parts += [path, file.form, file.target.key, *sorted(file.values)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

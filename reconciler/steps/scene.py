@@ -4,16 +4,19 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 
 from reconciler.errors import Stalled, TrimtabError, Where
 from reconciler.gate.windows import check_window
+from reconciler.manifests import machine_files
 from reconciler.model.change import Refusal
 from reconciler.model.fleet import Cluster, Root
 from reconciler.model.inventory import Inventory, Problem, RootState
 from reconciler.model.observation import Observation
 from reconciler.model.state import FleetState
+from reconciler.model.window import Windows
 from reconciler.observe.git_state import read_fleet
-from reconciler.observe.inventory import GENERATED, overlay_fingerprint, read_root, root_fingerprint
+from reconciler.observe.inventory import overlay_fingerprint, read_root, root_fingerprint
 from reconciler.steps.house import BRANCH, House
 from reconciler.steps.machine_files import MachineFiles
 from reconciler.steps.view import View, paths_below
@@ -45,6 +48,12 @@ class Scene:
     roots: Mapping[str, RootScene]
     observations: Mapping[str, Observation]
     refusals: tuple[Refusal, ...]
+
+    @cached_property
+    def windows(self) -> Mapping[str, Windows]:
+        """The windows of each policy and action, by its id."""
+        policies = {policy.id: policy.windows for policy in self.state.policies}
+        return policies | {action.id: action.windows for action in self.state.actions}
 
     @property
     def root_states(self) -> tuple[RootState, ...]:
@@ -96,13 +105,14 @@ def _same_branch(house: House, state: FleetState) -> None:
 def reread(house: House, scene: Scene, view: View) -> Scene:
     """The scene after changes of this pass were laid over it: only what changed is read again."""
     changed = _changed(scene.view, view)
-    relaid = {path: _relaid(house, root, view, changed) for path, root in scene.roots.items()}
-    if None not in relaid.values() and sum(len(_of_overlay(root, changed)) for root in scene.roots.values()) == len(
-        changed
-    ):
-        return replace(scene, view=view, roots={path: root for path, root in relaid.items() if root is not None})
-    roots = {path: (known.cluster, known.root) for path, known in scene.roots.items()}
-    return replace(scene, view=view, roots=_read_roots(house, view, roots))
+    ours = {path: paths_below(changed, root.root.overlay_path) for path, root in scene.roots.items()}
+    if sum(map(len, ours.values())) == len(changed):
+        relaid = {path: _relaid(house, root, view, ours[path]) for path, root in scene.roots.items()}
+    else:  # a person's own file was edited, and any root may read it
+        relaid = dict.fromkeys(scene.roots)
+    unknown = {path: (scene.roots[path].cluster, scene.roots[path].root) for path, root in relaid.items() if not root}
+    read = _read_roots(house, view, unknown)
+    return replace(scene, view=view, roots={path: root or read[path] for path, root in relaid.items()})
 
 
 def _changed(before: View, after: View) -> list[str]:
@@ -111,28 +121,29 @@ def _changed(before: View, after: View) -> list[str]:
     return sorted(path for path in paths if before.changed.get(path, ...) != after.changed.get(path, ...))
 
 
-def _of_overlay(root: RootScene, changed: Sequence[str]) -> list[str]:
-    return paths_below(changed, root.root.overlay_path)
+def _relaid(house: House, root: RootScene, view: View, paths: Sequence[str]) -> RootScene | None:
+    """The root after our own files ``paths`` in it have changed; None when only reading it says what it is now.
 
-
-def _relaid(house: House, root: RootScene, view: View, changed: Sequence[str]) -> RootScene | None:
-    """The root with our own files as they have become; None when the root must be read to know.
-
-    ``changed``: paths in all roots. New values of ours leave people's objects as they were, and are at hand.
+    People's objects stay as they were, and the values of what was just rendered are at hand.
     """
-    paths = _of_overlay(root, changed)
+    overlay = root.root.overlay_path
     if not paths:
         return root
+    if any(problem.path.startswith(f"{overlay}/") for problem in root.state.inventory.problems):
+        return None
     known, files = MachineFiles(house.parsed), dict(root.state.overlay)
     for path in paths:
         text = view.get(path)
-        if path.endswith(f"/{GENERATED}") and text is not None and path in view.blobs_below:
-            continue
-        file = known.find(text, path) if text is not None else None
-        if file is None or path not in files:
+        if machine_files.is_list(path.removeprefix(f"{overlay}/")):
+            if text is None or path not in view.blobs_below:
+                return None
+        elif text is None:
+            files.pop(path, None)
+        elif file := known.find(text, path):
+            files[path] = file
+        else:
             return None
-        files[path] = file
-    return replace(root, state=root.state.model_copy(update={"overlay": files}), stored=False)
+    return replace(root, state=root.state.model_copy(update={"overlay": dict(sorted(files.items()))}), stored=False)
 
 
 def keep(house: House, scene: Scene) -> None:

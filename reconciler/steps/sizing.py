@@ -11,11 +11,14 @@ from reconciler.evaluate.sizing_cover import Covering, pick_action
 from reconciler.evaluate.sizing_proposals import proposals
 from reconciler.model.action import ActionConfig, SizingParameters
 from reconciler.model.change import Proposal, Subject
+from reconciler.model.inventory import LimitRangeItem, PersonHpa, Quota
 from reconciler.model.machine_file import FileForm, MachineFile
 from reconciler.model.observation import Observation, OomRecord, SeriesKey, UsageSummary
+from reconciler.model.policy import ScalingPolicy
 from reconciler.model.quantity import MIB
 from reconciler.model.recommendation import ContainerRecommendation
 from reconciler.model.workload import Workload, WorkloadKey
+from reconciler.steps import gating
 from reconciler.steps.house import House
 from reconciler.steps.scene import RootScene, Scene
 
@@ -25,13 +28,31 @@ Override = Callable[[SizingParameters], SizingParameters]
 
 
 @dataclass(frozen=True, eq=False)
+class _Around:
+    """What a cluster's containers have in common, whichever root declares them. ``policies``: by namespace and name."""
+
+    policies: Mapping[tuple[str, str], ScalingPolicy]
+    limit_ranges: tuple[LimitRangeItem, ...]
+    person_hpas: tuple[PersonHpa, ...]
+    quotas: tuple[Quota, ...]
+    replicas: Mapping[WorkloadKey, int]
+    largest_node: tuple[int, int] | None
+
+
+@dataclass(frozen=True, eq=False)
 class _History:
-    """The history of one pass, read once per cluster, window and pair of quantiles."""
+    """What one pass reads once per cluster, and history once per cluster, window and pair of quantiles."""
 
     house: House
     scene: Scene
     usage_read: dict[tuple[str, int, float, float], Usage]
     ooms_read: dict[tuple[str, int], Ooms]
+    clusters: dict[str, _Around]
+
+    def around(self, cluster: str) -> _Around:
+        if cluster not in self.clusters:
+            self.clusters[cluster] = _around(self.scene, cluster)
+        return self.clusters[cluster]
 
     def usage(self, cluster: str, params: SizingParameters) -> Usage:
         key = (cluster, params.window_seconds, params.quantile_cpu, params.quantile_ram)
@@ -67,7 +88,7 @@ class Sized:
 
 def size_all(house: House, scene: Scene, covering: Sequence[Covering], *, override: Override = _as_is) -> Sized:
     """Every container of the fleet, by the parameters of the action that covers it, else of the fleet's ``rightsizing``."""
-    history = _History(house, scene, {}, {})
+    history = _History(house, scene, {}, {}, {})
     sizing_actions = [(a, m) for a, m in covering if a.action == "containerRequestRightSizing"]
     contexts: dict[tuple[str, str], SizingContext] = {}
     found: list[ContainerRecommendation] = []
@@ -96,17 +117,12 @@ def _context(
     scene: Scene, root: RootScene, action: ActionConfig | None, history: _History, override: Override
 ) -> SizingContext:
     params = override(action.sizing if action else scene.state.fleet.rightsizing)
-    cluster, state = root.cluster.name, root.state
-    policies = [p for p in scene.state.policies if p.spec.live and p.spec.runtime == "kubernetes"]
-    by_target = {
-        (p.spec.target_namespace, p.spec.target_name): p for p in policies if p.spec.cluster in (None, cluster)
-    }
+    cluster, around = root.cluster.name, history.around(root.cluster.name)
     targets = {
-        workload.key: by_target[workload.key.namespace, workload.key.name]
-        for workload in state.inventory.workloads
-        if (workload.key.namespace, workload.key.name) in by_target
+        workload.key: policy
+        for workload in root.state.inventory.workloads
+        if (policy := around.policies.get((workload.key.namespace, workload.key.name)))
     }
-    observation = scene.observations.get(cluster)
     return SizingContext(
         now=scene.now,
         params=params,
@@ -116,18 +132,31 @@ def _context(
         root=root.root,
         usage=history.usage(cluster, params),
         ooms=history.ooms(cluster, params),
-        limit_ranges=tuple(i for s in scene.cluster_states(cluster) for i in s.inventory.limit_ranges),
-        person_hpas=tuple(h for s in scene.cluster_states(cluster) for h in s.inventory.hpas),
+        limit_ranges=around.limit_ranges,
+        person_hpas=around.person_hpas,
         hpa_files=_files(root, "hpa"),
         policy_cpu_percent={
             key: percent for key, p in targets.items() if (percent := p.spec.cpu_target_percent) is not None
         },
         policy_memory=frozenset(key for key, p in targets.items() if p.spec.memory_target_percent is not None),
         requests_files=_files(root, "requests"),
+        replicas=around.replicas,
+        largest_node=around.largest_node,
+        refusals=scene.refusals,
+        quotas=around.quotas,
+    )
+
+
+def _around(scene: Scene, cluster: str) -> _Around:
+    states, observation = scene.cluster_states(cluster), scene.observations.get(cluster)
+    live = (p for p in scene.state.policies if p.spec.live and p.spec.runtime == "kubernetes")
+    return _Around(
+        policies={(p.spec.target_namespace, p.spec.target_name): p for p in live if p.spec.cluster in (None, cluster)},
+        limit_ranges=tuple(item for state in states for item in state.inventory.limit_ranges),
+        person_hpas=tuple(hpa for state in states for hpa in state.inventory.hpas),
+        quotas=tuple(quota for state in states for quota in state.inventory.quotas),
         replicas=_replicas(cluster, observation),
         largest_node=_largest_node(observation),
-        refusals=scene.refusals,
-        quotas=tuple(q for s in scene.cluster_states(cluster) for q in s.inventory.quotas),
     )
 
 
@@ -170,7 +199,9 @@ def sizing_proposals(scene: Scene, actions: Sequence[ActionConfig], sized: Sized
     found: list[Proposal] = []
     for (path, owner), group in by_owner.items():
         root, action = scene.roots[path], named[owner]
-        subject = Subject(kind="action", id=owner, name=action.name)
+        subject = Subject(
+            kind="action", id=owner, name=action.name, run=gating.run_id(scene, action, root.cluster.name)
+        )
         context = sized.contexts[path, owner]
         found += proposals(group, subject=subject, root_state=root.state, root=root.root, context=context)
     return found

@@ -304,7 +304,9 @@ def test_every_written_quantity_is_canonical_and_says_the_value(subject: Workloa
 
 @EXAMPLES
 @given(workloads(), contexts())
-def test_a_resource_without_a_change_keeps_both_its_values_or_hardly_moves(subject: Workload, context: SizingContext) -> None:
+def test_a_resource_without_a_change_keeps_both_its_values_or_hardly_moves(
+    subject: Workload, context: SizingContext
+) -> None:
     for one in recommend(subject, context):
         for resource in RESOURCES:
             assert one.why[resource]

@@ -93,7 +93,7 @@ def built() -> list[Object]:
     find(objects, "ResourceQuota")["spec"]["hard"]["requests.cpu"] = "4"
     find(objects, "NodePool")["spec"]["limits"]["cpu"] = "64"
     hpa = ObjectRef(api_version="autoscaling/v2", kind="HorizontalPodAutoscaler", name="web", namespace="shop")
-    return [*objects, meta(hpa, minReplicas=2, maxReplicas=9)]
+    return [*objects, meta(hpa, minReplicas=2, maxReplicas=9, scaleTargetRef={"kind": "Deployment", "name": "web"})]
 
 
 def test_a_build_that_did_what_the_files_say_has_no_problem() -> None:
@@ -135,6 +135,11 @@ Change = Callable[[list[Object]], object]
             lambda o: find(o, "HorizontalPodAutoscaler")["spec"].update(maxReplicas=3),
             "t/shop/hpa-web.yaml",
             "spec.maxReplicas is shadowed: the build has 3",
+        ),
+        (
+            lambda o: find(o, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"].update(name="canary-web"),
+            "t/shop/hpa-web.yaml",
+            "goes astray: it is for web, and the build points it at canary-web",
         ),
         (lambda o: o.pop(), "t/shop/hpa-web.yaml", "HorizontalPodAutoscaler shop/web is not in the build"),
         (
