@@ -83,9 +83,12 @@ _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan", "d": "bold"}
 
 def print_diff(diff: str) -> None:
     """A diff byte for byte (a console would expand tabs and drop line ends), in colour where the terminal has colours."""
-    coloured = out.is_terminal and not out.no_color
+    if not out.is_terminal or out.no_color:
+        sys.stdout.write(diff)
+        sys.stdout.flush()
+        return
     for line in StringIO(diff, newline="\n"):
-        style = _DIFF_STYLES.get(line[0]) if coloured else None
+        style = _DIFF_STYLES.get(line[0])
         text = line.rstrip("\r\n")
         sys.stdout.write(Style.parse(style).render(text) + line[len(text) :] if style else line)
     sys.stdout.flush()

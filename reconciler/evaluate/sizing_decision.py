@@ -69,7 +69,7 @@ def decided(case: Case, wanted: Demand, fitted: Fitted, why: str, *, summary: Us
             )
     refused = _refused(case, fitted)
     if refused:
-        return Outcome.unchanged(current, f"{why}; {move} {refused}", summary)
+        return Outcome.unchanged(current, f"{why}; {move}, {refused}", summary)
     changed = f"{why}; {move}" + (f" ({forced})" if forced and forced != NOT_SET else "")
     if case.workload.key.kind in IMMUTABLE:
         changed += f"; {IMMUTABLE[case.workload.key.kind]}"

@@ -4,10 +4,10 @@ A patch whose workload a person deleted patches nothing (or breaks the build, wi
 container adds a container without an image. What a person took out of a quota or a NodePool must not be put back by ours.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from reconciler.evaluate.overlay_edits import removal
+from reconciler.evaluate.overlay_edits import removal, value_edit
 from reconciler.manifests.machine_files import path_for
 from reconciler.model.change import Proposal, Subject
 from reconciler.model.fleet import Root
@@ -16,6 +16,12 @@ from reconciler.model.machine_file import MachineFile
 from reconciler.model.workload import ObjectRef, Workload
 
 TRIMTAB = Subject(kind="trimtab", id="trimtab", name="trimtab")
+
+TARGET = "target"
+"""The field of an edit by which a file's target is written anew (:data:`reconciler.render.fields.TARGET`)."""
+
+SHOWN = 3
+"""How many names a reason gives."""
 
 RefKey = tuple[str, str, str, str | None]
 """(group, kind, name, namespace or None): a version bump is the same object."""
@@ -49,8 +55,9 @@ class _Stale:
 def stale_proposals(root_state: RootState, root: Root) -> tuple[Proposal, ...]:
     """One proposal for each machine-owned file of the root that is stale, as a whole or in part; sorted by path.
 
-    Nothing is concluded from an inventory with a problem that blocks the root: what is missing there may only be unread.
-    Turndown files are not looked at here: :mod:`reconciler.evaluate.turndown` drops what is gone.
+    After them, one for all files whose targets have to be written anew. Nothing is concluded from an inventory with a
+    problem that blocks the root: what is missing there may only be unread. Turndown files are not looked at here:
+    :mod:`reconciler.evaluate.turndown` drops what is gone.
     """
     inventory = root_state.inventory
     if not root_state.overlay or any(problem.blocks_root for problem in inventory.problems):
@@ -62,7 +69,9 @@ def stale_proposals(root_state: RootState, root: Root) -> tuple[Proposal, ...]:
         stale = check(path, file, declared) if check is not None else _Stale()
         if stale.fields:
             proposals.append(_proposal(inventory, path, file, stale))
-    return tuple(proposals)
+    dropped = {edit.path for proposal in proposals for edit in proposal.edits}
+    targets = [path for path in root_state.mistargeted if path not in dropped]
+    return (*proposals, *([_retarget(root_state, targets)] if targets else ()))
 
 
 def _declared(root_state: RootState, root: Root) -> _Declared:
@@ -188,6 +197,23 @@ def _proposal(inventory: Inventory, path: str, file: MachineFile, stale: _Stale)
         workload=stale.live[1],
         edits=removal(path, file, stale.fields),
         reason=f"{stale.why}: what Trimtab wrote for it is dropped",
+        ignores_windows=True,
+        ignores_budget=True,
+    )
+
+
+def _retarget(root_state: RootState, paths: Sequence[str]) -> Proposal:
+    files = [(path, root_state.overlay[path]) for path in paths]
+    named = sorted({file.target.name for _, file in files})
+    return Proposal(
+        kind="retarget",
+        subject=TRIMTAB,
+        cluster=root_state.inventory.cluster,
+        root=root_state.inventory.root,
+        namespace="",
+        edits=tuple(value_edit(path, file.form, file.target, TARGET, None, None) for path, file in files),
+        reason=f"{', '.join(named[:SHOWN])}{' and others' if len(named) > SHOWN else ''}: kustomize takes another object "
+        "for it since a copy of a base was added or taken away",
         ignores_windows=True,
         ignores_budget=True,
     )

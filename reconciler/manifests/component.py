@@ -27,8 +27,12 @@ What a patch's ``target`` hits, tried with kustomize 5.5 and 5.8 (tests/integrat
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from reconciler.manifests.machine_files import HANDOVER, component_of
+from reconciler.manifests.machine_forms import patched_by
+from reconciler.manifests.objects_declared import mapping
+from reconciler.manifests.yaml_reader import load_all
 from reconciler.manifests.yaml_scalars import plain_value
 from reconciler.model.machine_file import MachineFile
 from reconciler.model.workload import BUILT_IN_KINDS, ObjectRef
@@ -134,6 +138,28 @@ def turndown_component_text(files_present: Collection[str] | bool, *, with_targe
     if not files_present:
         return _HEAD + "patches: []\n"
     return _HEAD + ("transformers:\n  - turndown.yaml\n" if with_targets else "patches:\n  - path: turndown.yaml\n")
+
+
+def selectors_of(text: bytes, *, path: str) -> dict[str, str]:
+    """The annotation selectors of a generated list's targets, by the patch's path in the list; "" where there is none.
+
+    Of a ``turndown.yaml``: those of its PatchTransformers, by the key of the object that each patches.
+
+    :raises InputError: when the text cannot be read.
+    """
+    found: dict[str, str] = {}
+    for document in load_all(text, path=path):
+        value = mapping(document.value)
+        if value.get("kind") == "PatchTransformer":
+            found |= dict.fromkeys(patched_by(value), _selector(value))
+        patches = value.get("patches")
+        for patch in patches if isinstance(patches, list) else ():
+            found[str(mapping(patch).get("path", ""))] = _selector(mapping(patch))
+    return found
+
+
+def _selector(patch: dict[str, Any]) -> str:
+    return str(mapping(patch.get("target")).get("annotationSelector") or "")
 
 
 def _scalar(text: str) -> str:

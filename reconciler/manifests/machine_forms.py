@@ -228,6 +228,14 @@ def read_turndown(documents: list[Document], text: bytes, namespace: str) -> Mac
     )
 
 
+def patched_by(transformer: dict[str, Any]) -> tuple[str, ...]:
+    """The key of the object that a PatchTransformer of a turndown patches; none where that cannot be read."""
+    try:
+        return (_identity(_inner_patch(transformer.get("patch"))).key,)
+    except Odd:
+        return ()
+
+
 def _inner_patch(patch: Any) -> dict[str, Any]:
     try:
         documents = load_all(str(patch).encode(), path="patch")

@@ -104,7 +104,12 @@ class Inventory(Model):
 
 
 class RootState(Model):
-    """A root at a commit: people's declarations, and the machine-owned files by path."""
+    """A root at a commit: people's declarations, and the machine-owned files by path.
+
+    ``mistargeted``: files of ours that would hit another object as well, or none, since people have added or taken away
+    a twin of theirs; their targets are to be written anew.
+    """
 
     inventory: Inventory
     overlay: dict[str, MachineFile] = {}
+    mistargeted: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from reconciler.model.fleet import Root
 from reconciler.model.inventory import Inventory, Problem, RootState
 from reconciler.model.machine_file import MachineFile
 from reconciler.model.tree import Tree
+from reconciler.observe.overlay_targets import mistargeted
 from reconciler.observe.root_files import directories_read, files_below, overlay_directory, root_directory
 from reconciler.observe.root_objects import RootObjects
 from reconciler.observe.root_reading import Build, RootReading
@@ -47,7 +48,8 @@ def read_root(
         twins=reading.twins(),
         strays=reading.strays(),
     )
-    return RootState(inventory=inventory, overlay=overlay)
+    targets = mistargeted(tree, overlay_directory(root), overlay, inventory.twins, cache)
+    return RootState(inventory=inventory, overlay=overlay, mistargeted=targets)
 
 
 # --- Trimtab's own files ------------------------------------------------------------------------------------------

@@ -12,6 +12,9 @@ RESOURCES = ("cpu", "memory")
 PREPARED = "prepared"
 """The field of the edit that makes a namespace's empty turndown component."""
 
+TARGET = "target"
+"""The field of the edit that has a file's target written anew, and changes no value."""
+
 BOOKKEEPING = frozenset({"policy", "action"})
 """Values that say whose file it is; a file with nothing else in it goes away."""
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from reconciler.errors import InputError, Where
 from reconciler.manifests import component, machine_files
 from reconciler.manifests.machine_files import GENERATED, HANDOVER
-from reconciler.model.change import ValueEdit
+from reconciler.model.change import EditForm, ValueEdit
 from reconciler.model.machine_file import MachineFile
-from reconciler.render.fields import BOOKKEEPING, MAX_TARGETED_PATCHES, PREPARED
+from reconciler.render.fields import BOOKKEEPING, MAX_TARGETED_PATCHES, PREPARED, TARGET
 from reconciler.render.files_view import FilesOver, FilesView
 from reconciler.render.machine_text import ContainerIndex, Twins, machine_text
 from reconciler.render.source_edits import edit_source
@@ -132,7 +132,13 @@ class _Work:
         values = dict(self._read_machine_file(path, text).values) if text is not None else {}
         stale = [edit for edit in edits if values.get(edit.field) not in (edit.old, edit.new)]
         self.outdated += stale
-        if stale or all(values.get(edit.field) == edit.new for edit in edits):
+        retargeted = text is not None and any(edit.field == TARGET for edit in edits)
+        if retargeted:
+            self.overlays.add(_overlay_of(path, depth=_depth(edits[0].form)))
+        changed = any(values.get(edit.field) != edit.new for edit in edits)
+        if stale or not (
+            changed or (retargeted and edits[0].form == "turndown")
+        ):  # whose targets are in the file itself
             return
         for edit in edits:
             if edit.new is None:
@@ -142,7 +148,7 @@ class _Work:
         self._write_machine_file(path, edits[0], values, existed=text is not None)
 
     def _write_machine_file(self, path: str, edit: ValueEdit, values: dict[str, str], *, existed: bool) -> None:
-        overlay = _overlay_of(path, depth=3 if edit.form in ("turndown", "replicas") else 2)
+        overlay = _overlay_of(path, depth=_depth(edit.form))
         text: bytes | None = None
         if values.keys() - BOOKKEEPING:
             assert edit.form != "source"
@@ -191,6 +197,11 @@ class _Work:
             elif machine_files.component_of(relative) in ("", HANDOVER):
                 files[relative] = self._read_machine_file(path, self.files.read(path) or b"")
         return files, turndowns
+
+
+def _depth(form: EditForm) -> int:
+    """How many levels below the overlay files of this form are."""
+    return 3 if form in ("turndown", "replicas") else 2
 
 
 def _overlay_of(path: str, *, depth: int) -> str:

@@ -10,6 +10,7 @@ from reconciler.model.fleet import GroupKey
 
 KIND_ORDER = (
     "stale",
+    "retarget",
     "prepare",
     "hpa",
     "handover",

@@ -6,10 +6,10 @@ Names, reasons and values come from people's files and from clusters. Whatever t
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 
 from reconciler.model.change import Change, Decision, Proposal, ValueEdit
-from reconciler.render.fields import BOOKKEEPING, PREPARED, split_request
+from reconciler.render.fields import BOOKKEEPING, PREPARED, TARGET, split_request
 from reconciler.render.subject import MAX_SUBJECT, saving_of, saving_words, subject_line
 from reconciler.render.templates import Templates
 from reconciler.render.words import code, one_line, prose, shortened
@@ -99,7 +99,7 @@ def _trailers(change: Change) -> Iterable[str]:
         yield f"Trimtab-Policy: {one_line(subject.id)}"
     elif subject.kind == "action":
         yield f"Trimtab-Action: {one_line(subject.id)}"
-        for run in _unique(one_line(decision.proposal.subject.run) for decision in change.decisions):
+        for run in _unique(one_line(run) for run in dict.fromkeys(d.proposal.subject.run for d in change.decisions)):
             yield f"Trimtab-Run: {run}"
     rolled_back = (d.proposal.reverts for d in change.decisions if d.proposal.kind == "rollback")
     for commit in _unique(one_line(commit, 64) for commit in rolled_back):
@@ -112,13 +112,16 @@ def _unique(values: Iterable[str]) -> list[str]:
 
 def _reasons(decisions: Sequence[Decision]) -> tuple[Rows, int]:
     """Each different reason once, with what it is first given for."""
-    reasons: dict[str, str] = {}
+    first: dict[str, Proposal] = {}
     for decision in decisions:
-        text = one_line(decision.proposal.reason)
+        if decision.proposal.reason:
+            first.setdefault(decision.proposal.reason, decision.proposal)
+    rows = []
+    for reason, proposal in islice(first.items(), MAX_REASONS):
+        text, about = one_line(reason), _about(proposal)
         if text:
-            reasons.setdefault(text, _about(decision.proposal))
-    rows = [{"about": "" if about in text else about, "text": text} for text, about in reasons.items()]
-    return rows[:MAX_REASONS], max(len(rows) - MAX_REASONS, 0)
+            rows.append({"about": "" if about in text else about, "text": text})
+    return rows, max(len(first) - MAX_REASONS, 0)
 
 
 def _about(proposal: Proposal) -> str:
@@ -132,7 +135,7 @@ def _rows(decisions: Sequence[Decision]) -> tuple[Rows, int]:
         (decision.proposal, edit)
         for decision in decisions
         for edit in decision.proposal.edits
-        if edit.field not in BOOKKEEPING and edit.field != PREPARED
+        if edit.field not in BOOKKEEPING and edit.field not in (PREPARED, TARGET)
     ]
     rows = [_row(proposal, edit) for proposal, edit in edits[:MAX_ROWS]]
     return rows, max(len(edits) - MAX_ROWS, 0)

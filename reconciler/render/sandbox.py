@@ -141,6 +141,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
         owner = getattr(obj, "__self__", None)
         return isinstance(owner, str | Mapping) and getattr(obj, "__name__", "") in _METHODS
 
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        # Variables are mappings, and Jinja2 would look for an attribute of each first: half of a small file's time.
+        if type(obj) is dict and attribute in obj and attribute not in _METHODS:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         _refuse_growth(operator, left, right)
         return super().call_binop(context, operator, left, right)

@@ -122,7 +122,12 @@ def _namespaces(verb: str) -> Callable[[Sequence[Proposal]], Line]:
 
 def _stale(proposals: Sequence[Proposal]) -> Line:
     paths = {edit.path for proposal in proposals for edit in proposal.edits}
-    return f"Drop {count(len(paths), 'patch', 'patches')} without a workload", _where(proposals, namespace=False)
+    return f"Drop {count(len(paths), 'stale patch', 'stale patches')}", _where(proposals, namespace=False)
+
+
+def _retarget(proposals: Sequence[Proposal]) -> Line:
+    paths = {edit.path for proposal in proposals for edit in proposal.edits}
+    return f"Aim {count(len(paths), 'patch', 'patches')} at one object each", _where(proposals, namespace=False)
 
 
 def _handover(proposals: Sequence[Proposal]) -> Line:
@@ -155,6 +160,7 @@ _LINES: dict[str, Callable[[Sequence[Proposal]], Line]] = {
     "turnup": _namespaces("Turn up"),
     "prepare": _namespaces("Prepare turndown of"),
     "stale": _stale,
+    "retarget": _retarget,
     "handover": _handover,
     "policy": _policy,
     "rollback": _rollback,

@@ -72,6 +72,10 @@ def _read(tree: Tree, cluster: str, root: Root, builder: Builder | None) -> Root
 def _orphans(state: RootState, root: Root) -> Iterable[Problem]:
     for proposal in stale_proposals(state, root):
         for path in sorted({edit.path for edit in proposal.edits}):
+            if proposal.kind == "retarget":
+                hint = "Trimtab aims it anew at its next pass; until then it has the other object's values changed, too"
+                yield Problem(path=path, message=proposal.reason, hint=hint)
+                continue
             yield Problem(
                 path=path,
                 message=f"this would be left without its object: {proposal.reason}",

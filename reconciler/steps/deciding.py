@@ -120,10 +120,7 @@ def draft(house: House, worked: Worked) -> Worked:
     Calling it again with more in ``excluded`` starts the phase afresh without those.
     """
     ready, held, blocked = worked.earlier
-    proposals = [(p, v) for p, v in worked.judged if p.fingerprint not in worked.excluded]
-    out = [
-        p.model_copy(update={"blocked": why}) for p, _ in worked.judged if (why := worked.excluded.get(p.fingerprint))
-    ]
+    proposals, out = _without_excluded(worked)
     decisions = _decide(house, worked.scene.now, proposals)
     allowed = _grouped(worked, [d for d, v in decisions if v.allowed])
     rationed = gating.ration(
@@ -150,6 +147,14 @@ def draft(house: House, worked: Worked) -> Worked:
     return replace(worked, ready=ready, held=held, blocked=blocked, view=view)
 
 
+def _without_excluded(worked: Worked) -> tuple[list[tuple[Proposal, Verdict]], list[Proposal]]:
+    """What was judged, and apart from it what could not be proved, with the reason."""
+    if not worked.excluded:
+        return list(worked.judged), []
+    named = [(p, v, worked.excluded.get(p.fingerprint)) for p, v in worked.judged]
+    return [(p, v) for p, v, why in named if not why], [p.model_copy(update={"blocked": w}) for p, _, w in named if w]
+
+
 def _committed(house: House, worked: Worked) -> Sequence[datetime]:
     return house.stores.changes.committed_since(house.name, worked.scene.now)
 
@@ -157,9 +162,9 @@ def _committed(house: House, worked: Worked) -> Sequence[datetime]:
 def _decide(
     house: House, now: datetime, proposals: Iterable[tuple[Proposal, Verdict]]
 ) -> list[tuple[Decision, Verdict]]:
-    wanted = [(p, v) for p, v in proposals if not p.blocked]
-    known = house.stores.changes.decision_ids(house.name, [p.fingerprint for p, _ in wanted])
-    return [(Decision(id=known.get(p.fingerprint) or new_id(now), at=now, proposal=p), v) for p, v in wanted]
+    wanted = [(p.fingerprint, p, v) for p, v in proposals if not p.blocked]
+    known = house.stores.changes.decision_ids(house.name, [fingerprint for fingerprint, _, _ in wanted])
+    return [(Decision(id=known.get(name) or new_id(now), at=now, proposal=p), v) for name, p, v in wanted]
 
 
 def new_id(now: datetime) -> str:

@@ -91,7 +91,8 @@ def patches(house: House) -> Look:
     for path, root in scene.roots.items():
         for proposal in stale_proposals(root.state, root.root):
             stale += 1
-            yield "warning", proposal.reason, "the next pass drops it"
+            hint = "the next pass writes its target anew" if proposal.kind == "retarget" else "the next pass drops it"
+            yield "warning", proposal.reason, hint
         count = sum(1 for file in root.state.overlay.values() if file.form != "hpa")
         if count > MAX_TARGETED_PATCHES:
             yield (

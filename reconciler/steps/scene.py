@@ -129,7 +129,8 @@ def _relaid(house: House, root: RootScene, view: View, paths: Sequence[str]) -> 
     overlay = root.root.overlay_path
     if not paths:
         return root
-    if any(problem.path.startswith(f"{overlay}/") for problem in root.state.inventory.problems):
+    state = root.state
+    if state.mistargeted or any(problem.path.startswith(f"{overlay}/") for problem in state.inventory.problems):
         return None
     known, files = MachineFiles(house.parsed), dict(root.state.overlay)
     for path in paths:

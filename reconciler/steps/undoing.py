@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reconciler.commit.history import LandedCommit
-from reconciler.commit.rollback import RollbackPlan, rollback_edits
+from reconciler.commit.rollback import RollbackPlan, rollback_edits, value_edits
 from reconciler.commit.standing import Standing
-from reconciler.commit.values import is_machine_path
+from reconciler.commit.values import is_generated, is_machine_path
 from reconciler.errors import NothingToRollBack, Stalled
 from reconciler.gate.verdict import rollback_verdict
 from reconciler.model.change import Change, Decision, Proposal, Subject, ValueEdit
 from reconciler.model.policy import ScalingPolicy
+from reconciler.model.tree import Tree
 from reconciler.render.files import apply_edits
 from reconciler.render.message import commit_message
 from reconciler.report.passes import instant
@@ -47,7 +48,9 @@ def undo(house: House, scene: Scene, target: str, *, force: bool) -> Undone:
     commit = find(scene, commits, found, target)
     _may(scene, commit, force=force)
     before = house.repository.tree(commit.parents[0])
-    plan = rollback_edits(before, house.repository.tree(commit.sha), scene.view, is_machine=is_machine_path)
+    after = house.repository.tree(commit.sha)
+    plan = rollback_edits(before, after, scene.view, is_machine=is_machine_path)
+    plan = _without_what_it_made(plan, scene, _made_and_only_resized(commits, commit, before, after))
     change = _change(house, scene, commit, plan, _policy_restore(house, scene, found, commit))
     _builds(house, scene, change)
     house.stores.changes.save(change, house.name)
@@ -61,6 +64,38 @@ def undo(house: House, scene: Scene, target: str, *, force: bool) -> Undone:
         decision_id=change.decisions[0].id,
         restored=change.decisions[0].proposal.edits,
         kept=plan.kept,
+    )
+
+
+def _made_and_only_resized(
+    commits: Sequence[LandedCommit], commit: LandedCommit, before: Tree, after: Tree
+) -> frozenset[str]:
+    """Machine files that a policy's ``commit`` made, and that nobody but actions has written since.
+
+    A file that Trimtab made goes away (DESIGN §4). That right-sizing made its CPU target absolute in between is no
+    decision of a person's, and would else leave half an HPA.
+    """
+    if not commit.trailers.policy:
+        return frozenset()
+    made = {p for p in commit.paths if is_machine_path(p) and p in after.blobs and p not in before.blobs}
+    later = commits[commits.index(commit) + 1 :]
+    by_others = {path for c in later if not c.trailers.action for path in c.paths}
+    return frozenset(path for path in made - by_others if not is_generated(path))
+
+
+def _without_what_it_made(plan: RollbackPlan, scene: Scene, made: frozenset[str]) -> RollbackPlan:
+    """``plan`` with the files ``made`` gone, whatever values they hold by now."""
+    gone = {path for path in made if path in scene.view.blobs and any(kept.path == path for kept in plan.kept)}
+    if not gone:
+        return plan
+    removals = [e for path in sorted(gone) for e in value_edits(path, scene.view.read(path), None, machine=True)]
+    lists = {f"{path.rpartition('/')[0].rpartition('/')[0]}/kustomization.yaml" for path in gone}
+    kept_files = {path: data for path, data in plan.files.items() if path not in lists}
+    return RollbackPlan(
+        edits=(*(e for e in plan.edits if e.path not in gone), *removals),
+        kept=tuple(kept for kept in plan.kept if kept.path not in gone),
+        files={**kept_files, **dict.fromkeys(gone)},
+        components=tuple(sorted({*plan.components, *lists})),
     )
 
 

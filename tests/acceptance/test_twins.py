@@ -214,6 +214,17 @@ def test_a_copy_that_comes_later_is_not_hit_by_what_stands(
     assert repo.head() == settled
 
 
+def test_a_copy_that_comes_while_its_namespace_is_down_is_not_turned_down_with_it(tmp_path: Path) -> None:
+    repo = fleet(tmp_path, alone(TWO_NAMESPACES), **{"actions/sleep.yaml": SLEEP})
+    repo.at("reconcile", "--once", now=EVENING, code=0)
+    with_copy(repo, TWO_NAMESPACES)
+    assert replicas(built(repo)) == {("shop", "web"): 0, ("dev", "web"): 0}, "kustomize takes one for the other"
+    repo.at("reconcile", "--once", now=EVENING, code=0)
+    assert replicas(built(repo)) == {("shop", "web"): 0, ("dev", "web"): 3}
+    repo.at("reconcile", "--once", now=MIDNIGHT, code=0)
+    assert replicas(built(repo)) == {("shop", "web"): 3, ("dev", "web"): 3}
+
+
 def test_a_canary_of_what_is_scaled_already_takes_the_hpa_away(tmp_path: Path) -> None:
     files = {"policies/web.yaml": policy("web", "shop/web", minReplicas=2, maxReplicas=6, handOver=True)}
     repo = fleet(tmp_path, alone(CANARY), **files)

@@ -220,3 +220,32 @@ def test_rollback_where_nothing_was_ever_committed(tmp_path: Path) -> None:
         {"trimtab.yaml": fleet_yaml("{name: a, path: clusters/a}"), "clusters/a/kustomization.yaml": "resources: []\n"},
     )
     assert "nothing to roll back" in repo.at("rollback", "web", code=1).text
+
+
+def test_rolling_back_a_policy_after_right_sizing_leaves_no_half_hpa(tmp_path: Path) -> None:
+    files = {"policies/frontend.yaml": policy("frontend", "default/frontend", minReplicas=2, maxReplicas=6)}
+    repo = boutique(tmp_path, files=files)
+    repo.trimtab("usage", "import", str(write_csv(tmp_path / "usage.csv")), code=0)
+    repo.at("reconcile", "--once", code=0)
+    assert "averageValue" in repo.show(HPA), "right-sizing made the target absolute"
+    done = repo.at("rollback", "frontend", "--json", code=0).json()
+    assert done["kept"] == []
+    assert HPA not in repo.files()
+    assert "hpa-frontend" not in repo.show(f"{ROOT}/trimtab/kustomization.yaml")
+    assert any("requests-deployment-frontend" in path for path in repo.files())
+    repo.build(ROOT)
+    settled = repo.head()
+    repo.at("reconcile", "--once", code=0)
+    assert repo.head() == settled
+
+
+def test_a_file_that_a_person_has_edited_since_is_not_taken_away(tmp_path: Path) -> None:
+    repo = with_policy(tmp_path)
+    repo.at("reconcile", "--once", code=0)
+    repo.pull()
+    repo.write(HPA, repo.show(HPA).replace("maxReplicas: 6", "maxReplicas: 9") + "\n")
+    repo.commit("Nine")
+    done = repo.at("rollback", "frontend", "--json", code=0).json()
+    assert {k["field"]: k["value"] for k in done["kept"]}["maxReplicas"] == "9"
+    assert "maxReplicas: 9" in repo.show(HPA)
+    repo.build(ROOT)

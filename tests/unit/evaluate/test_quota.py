@@ -308,6 +308,11 @@ def test_an_unwired_root_is_blocked() -> None:
     assert "trimtab init" in decide(shop(GENEROUS, BIG, wired=False)).proposals[0].blocked
 
 
+def test_a_quota_that_cannot_be_told_apart_is_blocked() -> None:
+    indistinct = shop(GENEROUS, BIG, twins={REF.key: ""})
+    assert "cannot tell ResourceQuota compute" in decide(indistinct).proposals[0].blocked
+
+
 def test_a_refused_value_is_left_and_noted() -> None:
     refused = Refusal(
         subject="action-quotas", path=FILE, field="hard/requests.cpu", value="5", at=NOW, by="pat", commit="abc"

@@ -211,6 +211,28 @@ def test_a_persons_hpa_in_another_root_counts_too() -> None:
     assert "shop/theirs" in decide([policy()], state(WEB), other).proposals[0].blocked
 
 
+def test_an_hpa_that_kustomize_would_point_elsewhere_is_blocked() -> None:
+    astray = state(WEB, strays={WEB.ref.key: "canary-web"})
+    (proposal,) = decide([policy()], astray).proposals
+    assert "would point an HPA for web at canary-web instead" in proposal.blocked
+    # One that stands already is noted, and taken away by the stale patches.
+    standing = landed(state(WEB), *decide([policy()], state(WEB)).proposals)
+    with_copy = standing.model_copy(update={"inventory": astray.inventory})
+    result = decide([policy()], with_copy)
+    assert result.proposals == ()
+    assert any("canary-web" in note for note in result.notes)
+
+
+def test_a_handover_of_what_cannot_be_told_apart_is_blocked() -> None:
+    web = workload(replicas=3)
+    (proposal,) = decide([policy(hand_over=True)], state(web, twins={web.ref.key: ""})).proposals
+    assert "cannot tell Deployment web from another one" in proposal.blocked
+    told = decide([policy(hand_over=True)], state(web, twins={web.ref.key: "!a.io/b"})).proposals
+    assert [(p.kind, p.blocked) for p in told] == [("hpa", ""), ("handover", "")]
+    # An HPA is an object of its own: without spec.replicas there is nothing to patch.
+    assert [p.blocked for p in decide([policy()], state(WEB, twins={WEB.ref.key: ""})).proposals] == [""]
+
+
 def test_a_root_that_is_not_wired_is_blocked() -> None:
     assert "trimtab init" in decide([policy()], state(WEB, wired=False)).proposals[0].blocked
 

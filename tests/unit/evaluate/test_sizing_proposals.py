@@ -65,11 +65,13 @@ def proposed(
     root: Root = ROOT,
     overlay: dict[str, MachineFile] | None = None,
     wired: bool = True,
+    twins: dict[str, str] | None = None,
     **context: object,
 ) -> tuple[Proposal, ...]:
     values = {"usage": usage(subject), **context}
     sizing = SizingContext(now=NOW, **values)  # type: ignore[arg-type]
-    state = RootState(inventory=Inventory(cluster="prod", root=root.path, wired=wired), overlay=overlay or {})
+    inventory = Inventory(cluster="prod", root=root.path, wired=wired, twins=twins or {})
+    state = RootState(inventory=inventory, overlay=overlay or {})
     return proposals(recommend(subject, sizing), subject=SUBJECT, root_state=state, root=root, context=sizing)
 
 
@@ -151,6 +153,14 @@ def test_a_root_that_cannot_carry_the_values_blocks_them_by_name() -> None:
     (helm,) = proposed(workload(), root=ROOT.model_copy(update={"write": "helmValues"}))
     assert "Helm values" in helm.blocked
     assert helm.edits == ()
+
+
+def test_what_kustomize_cannot_tell_apart_is_blocked_where_a_patch_would_be_written() -> None:
+    indistinct = {REF.key: ""}
+    (proposal,) = proposed(workload(), twins=indistinct)
+    assert "cannot tell Deployment web from another one" in proposal.blocked
+    assert [p.blocked for p in proposed(workload(), twins={REF.key: "!a.io/b"})] == [""]
+    assert [p.blocked for p in proposed(workload(), root=IN_PLACE, twins=indistinct)] == [""]
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,28 @@ def test_a_handover_ends_with_its_hpa() -> None:
     assert {p.edits[0].form for p in found} == {"hpa", "replicas"}
 
 
+def test_an_hpa_that_now_goes_astray_is_dropped_with_its_handover() -> None:
+    proposals = stale(whole(strays={WEB.ref.key: "canary-web"}))
+    assert {p.edits[0].form for p in proposals} == {"hpa", "replicas"}
+    assert any("points the HPA of web at canary-web" in p.reason for p in proposals)
+
+
+def test_patches_of_what_cannot_be_told_apart_any_more_are_dropped() -> None:
+    proposals = stale(whole(twins={WEB.ref.key: "", QUOTA_REF.key: ""}))
+    assert {p.edits[0].form for p in proposals} == {"requests", "replicas", "quota"}
+    assert all("cannot tell" in p.reason for p in proposals)
+
+
+def test_targets_that_no_longer_mean_one_object_are_written_anew() -> None:
+    root = whole(twins={WEB.ref.key: "!a.io/b"}).model_copy(update={"mistargeted": (REQUESTS,)})
+    (proposal,) = stale(root)
+    assert (proposal.kind, proposal.ignores_windows, proposal.takes_capacity) == ("retarget", True, False)
+    assert [(e.path, e.field, e.old, e.new) for e in proposal.edits] == [(REQUESTS, "target", None, None)]
+    assert "web" in proposal.reason
+    gone = root.model_copy(update={"inventory": state(twins={WEB.ref.key: "!a.io/b"}).inventory})
+    assert {p.kind for p in stale(gone)} == {"stale"}, "what is dropped needs no target"
+
+
 def test_keys_that_a_person_took_out_are_not_put_back() -> None:
     (proposal,) = stale(whole(quotas=(quota(pods="10"),)))
     assert [(e.form, e.field) for e in proposal.edits] == [("quota", "hard/requests.cpu")]

@@ -87,6 +87,14 @@ def test_what_rests_already_is_not_patched() -> None:
     assert decide(asleep) == TurndownResult()
 
 
+def test_what_cannot_be_told_apart_stays_up_and_says_so() -> None:
+    twins = {WEB.ref.key: "", "apps/v1|Deployment|shop|api": "!a.io/b"}
+    result = decide(state(WEB, workload("api"), twins=twins))
+    (proposal,) = result.proposals
+    assert set(written(proposal)) == {"apps/v1|Deployment|shop|api", "action"}
+    assert any("Deployment web (kustomize cannot tell" in note for note in result.notes)
+
+
 def test_a_zero_that_was_handed_over_to_an_hpa_rests_no_more() -> None:
     off = workload("off", replicas=0)
     file = machine_file("replicas", off.ref, replicas="null")

@@ -414,6 +414,59 @@ def test_the_overlay_by_path() -> None:
     }
 
 
+def test_an_overlay_file_of_a_handover_has_its_place() -> None:
+    replicas = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: null}\n"
+    listed = "kind: Component\npatches: [{path: default/replicas-deployment-web.yaml}]\n"
+    files = APPS | {
+        "prod/apps/kustomization.yaml": "resources: [web.yaml]\n",
+        "prod/trimtab/handover/kustomization.yaml": listed,
+    }
+    state = read(files | {"prod/trimtab/handover/default/replicas-deployment-web.yaml": replicas})
+    assert state.inventory.problems == ()
+    assert [file.form for file in state.overlay.values()] == ["replicas"]
+    for place in ("default", "handover", "handover/a/shop"):
+        (problem,) = read(files | {f"prod/trimtab/{place}/replicas-deployment-web.yaml": replicas}).inventory.problems
+        assert problem.blocks_root
+        assert "is in the wrong place" in problem.message
+
+
+COPIED = {
+    "prod/apps/kustomization.yaml": "resources: [base, canary]\n",
+    "prod/apps/base/kustomization.yaml": "resources: [web.yaml]\n",
+    "prod/apps/base/web.yaml": manifest("web", "shop"),
+    "prod/apps/canary/kustomization.yaml": "namePrefix: canary-\nresources: [../base]\n",
+}
+WEB_REQUESTS = "prod/trimtab/shop/requests-deployment-web.yaml"
+WEB_DOWN = "prod/trimtab/shop/turndown/turndown.yaml"
+UNTOLD = '"!internal.config.kubernetes.io/previousNames"'
+
+
+def twin_files(selector: str) -> dict[str, str]:
+    """A requests patch and a turndown of web, both with this selector in their targets."""
+    target = "{kind: Deployment, name: web" + (f", annotationSelector: {selector}" if selector else "") + "}"
+    component = "kind: Component\ncomponents: [shop/turndown]\npatches:\n- path: shop/requests-deployment-web.yaml\n"
+    patch = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: shop}, spec: {replicas: 0}}"
+    return {
+        "prod/trimtab/kustomization.yaml": f"{component}  target: {target}\n",
+        WEB_REQUESTS: REQUESTS.replace("name: web\n", "name: web\n  namespace: shop\n"),
+        "prod/trimtab/shop/turndown/kustomization.yaml": "kind: Component\ntransformers: [turndown.yaml]\n",
+        WEB_DOWN: f"kind: PatchTransformer\nmetadata: {{name: x}}\ntarget: {target}\npatch: '{patch}'\n",
+    }
+
+
+def test_targets_are_compared_with_what_tells_twins_apart_now() -> None:
+    alone = WIRED | COPIED | {"prod/apps/kustomization.yaml": "resources: [base]\n"}
+    assert read(alone | twin_files("")).mistargeted == ()
+    state = read(WIRED | COPIED | twin_files(""))
+    assert list(state.inventory.twins.values()) == ["!internal.config.kubernetes.io/previousNames"]
+    assert state.mistargeted == (WEB_REQUESTS, WEB_DOWN)
+    assert read(WIRED | COPIED | twin_files(UNTOLD)).mistargeted == ()
+    # A selector that was right for a twin may miss its object once there is none.
+    assert read(alone | twin_files(UNTOLD)).mistargeted == (WEB_REQUESTS, WEB_DOWN)
+    broken = WIRED | COPIED | twin_files(UNTOLD) | {"prod/trimtab/kustomization.yaml": "<<<<<<< ours\n{"}
+    assert read(broken).mistargeted == (WEB_REQUESTS,), "what a list is not known to say is written anew"
+
+
 @pytest.mark.parametrize(
     ("path", "text", "blocks"),
     [

@@ -192,6 +192,26 @@ def test_an_object_with_a_twin_is_told_apart() -> None:
     assert b'annotationSelector: "origin=a"' in (applied.files[KUSTOMIZATION] or b"")
 
 
+def test_a_target_is_written_anew_without_a_change_of_values() -> None:
+    view = after(edit("web", CPU, None, "1"), handover("web"), down("shop"))
+    twins = {OVERLAY: {"apps/v1|Deployment|shop|web": "!origin"}}
+    edits = [
+        old.model_copy(update={"field": "target", "old": None, "new": None})
+        for old in (edit("web", CPU, None, "1"), handover("web"), down("shop"))
+    ]
+    applied = apply_edits(view, edits, TEMPLATES, twins=twins)
+    assert {path.removeprefix(f"{OVERLAY}/") for path in applied.files} == {
+        "kustomization.yaml",
+        "handover/kustomization.yaml",
+        "shop/turndown/turndown.yaml",
+    }
+    assert all(b'annotationSelector: "!origin"' in (text or b"") for text in applied.files.values())
+    view.put(applied.files)
+    assert apply_edits(view, edits, TEMPLATES, twins=twins) == AppliedEdits({}, ())
+    gone = [edits[0].model_copy(update={"path": path_of("gone")})]
+    assert apply_edits(view, gone, TEMPLATES, twins=twins) == AppliedEdits({}, ())
+
+
 def test_a_strangers_file_in_the_component_is_named() -> None:
     files = Files({f"{OVERLAY}/shop/notes.yaml": b"a: 1\n", f"{OVERLAY}/shop/README.md": b"ours"})
     with pytest.raises(InputError, match=r"shop/notes\.yaml"):

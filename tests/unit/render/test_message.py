@@ -118,7 +118,8 @@ QUOTA = {"form": "quota", "api_version": "v1", "kind": "ResourceQuota", "name": 
             [proposal(WEB_DOWN, kind="turndown", namespace=name) for name in ("dev", "test")],
             "Turn down 2 namespaces in boutique-prod",
         ),
-        ([proposal(edit(CPU, "1", None), kind="stale")], "Drop 1 patch without a workload in boutique-prod"),
+        ([proposal(edit(CPU, "1", None), kind="stale")], "Drop 1 stale patch in boutique-prod"),
+        ([proposal(edit("target", None, None), kind="retarget")], "Aim 1 patch at one object each in boutique-prod"),
         (
             [proposal(edit("limits/cpu", "32", "64", **POOL), kind="nodepool", namespace="", subject=POLICY)],
             "Raise NodePool general to 64 CPU in boutique-prod",
