@@ -6,11 +6,16 @@
 import sys
 from collections.abc import Callable
 
-from bench import plan, writer
+from bench import passes, plan, usage, writer
 from bench.printing import heading
 from bench.scale import FULL, QUICK, Scale
 
-MEASURES: dict[str, Callable[[Scale], None]] = {"writer": writer.run, "plan": plan.run}
+MEASURES: dict[str, Callable[[Scale], None]] = {
+    "writer": writer.run,
+    "usage": usage.run,
+    "passes": passes.run,
+    "plan": plan.run,
+}
 
 
 def main(words: list[str]) -> int:

@@ -1,7 +1,10 @@
 """The command line: `trimtab`."""
 
+import gc
 import sys
 from typing import Annotated, Any
+
+gc.disable()  # until all is imported: there is no garbage in it, and to look for some takes a fifth of the time
 
 import typer
 
@@ -9,6 +12,9 @@ from reconciler import __version__
 from reconciler.commands import check, demo, doctor, init, passes, recommend, rollback, status, usage, where, windows
 from reconciler.commands.options import err
 from reconciler.errors import TrimtabError
+
+gc.freeze()
+gc.enable()
 
 app = typer.Typer(
     name="trimtab",

@@ -4,7 +4,7 @@ A patch whose workload a person deleted patches nothing (or breaks the build, wi
 container adds a container without an image. What a person took out of a quota or a NodePool must not be put back by ours.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from reconciler.evaluate.overlay_edits import removal, value_edit
@@ -18,10 +18,7 @@ from reconciler.model.workload import ObjectRef, Workload
 TRIMTAB = Subject(kind="trimtab", id="trimtab", name="trimtab")
 
 TARGET = "target"
-"""The field of an edit by which a file's target is written anew (:data:`reconciler.render.fields.TARGET`)."""
-
-SHOWN = 3
-"""How many names a reason gives."""
+"""The field of an edit by which a file is aimed at its object anew (:data:`reconciler.render.fields.TARGET`)."""
 
 RefKey = tuple[str, str, str, str | None]
 """(group, kind, name, namespace or None): a version bump is the same object."""
@@ -55,9 +52,9 @@ class _Stale:
 def stale_proposals(root_state: RootState, root: Root) -> tuple[Proposal, ...]:
     """One proposal for each machine-owned file of the root that is stale, as a whole or in part; sorted by path.
 
-    After them, one for all files whose targets have to be written anew. Nothing is concluded from an inventory with a
-    problem that blocks the root: what is missing there may only be unread. Turndown files are not looked at here:
-    :mod:`reconciler.evaluate.turndown` drops what is gone.
+    Or whose object is to be found in another way since a person's change: that one is aimed anew. Nothing is concluded from an inventory with a
+    problem that blocks the root: what is missing there may only be unread. What is gone from turndown files is not looked
+    at here: :mod:`reconciler.evaluate.turndown` drops it.
     """
     inventory = root_state.inventory
     if not root_state.overlay or any(problem.blocks_root for problem in inventory.problems):
@@ -69,9 +66,9 @@ def stale_proposals(root_state: RootState, root: Root) -> tuple[Proposal, ...]:
         stale = check(path, file, declared) if check is not None else _Stale()
         if stale.fields:
             proposals.append(_proposal(inventory, path, file, stale))
-    dropped = {edit.path for proposal in proposals for edit in proposal.edits}
-    targets = [path for path in root_state.mistargeted if path not in dropped]
-    return (*proposals, *([_retarget(root_state, targets)] if targets else ()))
+        elif path in root_state.mistargeted:
+            proposals.append(_aimed_anew(inventory, path, file, stale.live))
+    return tuple(proposals)
 
 
 def _declared(root_state: RootState, root: Root) -> _Declared:
@@ -202,18 +199,18 @@ def _proposal(inventory: Inventory, path: str, file: MachineFile, stale: _Stale)
     )
 
 
-def _retarget(root_state: RootState, paths: Sequence[str]) -> Proposal:
-    files = [(path, root_state.overlay[path]) for path in paths]
-    named = sorted({file.target.name for _, file in files})
+def _aimed_anew(inventory: Inventory, path: str, file: MachineFile, live: tuple[str, str]) -> Proposal:
+    down = file.form == "turndown"
+    name = f"what sleeps in {file.target.name}" if down else f"{file.target.kind} {file.target.name}"
     return Proposal(
-        kind="retarget",
+        kind="stale",
         subject=TRIMTAB,
-        cluster=root_state.inventory.cluster,
-        root=root_state.inventory.root,
-        namespace="",
-        edits=tuple(value_edit(path, file.form, file.target, TARGET, None, None) for path, file in files),
-        reason=f"{', '.join(named[:SHOWN])}{' and others' if len(named) > SHOWN else ''}: kustomize takes another object "
-        "for it since a copy of a base was added or taken away",
+        cluster=inventory.cluster,
+        root=inventory.root,
+        namespace=file.target.name if down else live[0],
+        workload=live[1],
+        edits=(value_edit(path, file.form, file.target, TARGET, None, None),),
+        reason=f"{name} is found in another way since its manifest was changed, or copied: what Trimtab wrote is aimed anew",
         ignores_windows=True,
         ignores_budget=True,
     )

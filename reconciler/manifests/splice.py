@@ -13,6 +13,7 @@ from typing import Any, Final
 from yaml.nodes import MappingNode, Node, ScalarNode
 
 from reconciler.errors import InputError, Where
+from reconciler.manifests.splice_cuts import Cut, outermost_gone, pair_at, removal, to_null
 from reconciler.manifests.yaml_reader import Document, load_all
 from reconciler.manifests.yaml_scalars import Written, json_key, plain_value, write_plain, write_quoted
 from reconciler.manifests.yaml_source import Key, Source, Step, entry
@@ -27,8 +28,6 @@ TEXT_PARENTS: Final = ("annotations", "labels")
 _TYPED: Final = re.compile(r"true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 """Texts that mean a boolean, a null or a number to every reader; what only YAML 1.1 takes for one (``on``) is text."""
 
-_IN_LINE: Final = -(10**6)
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -37,16 +36,6 @@ class Found:
     value: str
     line: int
     column: int
-
-
-@dataclass(slots=True)
-class _Cut:
-    """Put ``text`` in place of ``start:end``. Of two at one offset the lower ``order`` goes first."""
-
-    start: int
-    end: int
-    text: str
-    order: int = _IN_LINE
 
 
 _Tree = dict[str, Any]
@@ -90,7 +79,7 @@ def set_scalars(text: bytes, document: int, sets: Mapping[Key, str], *, path: st
     """
     before = load_all(text, path=path)
     source = Source(text, document, path)
-    cuts: list[_Cut] = []
+    cuts: list[Cut] = []
     missing: dict[int, _Missing] = {}
     expected = before
     for key, new in sets.items():
@@ -108,8 +97,13 @@ def set_scalars(text: bytes, document: int, sets: Mapping[Key, str], *, path: st
     return _spliced(source, cuts, expected)
 
 
-def remove_keys(text: bytes, document: int, keys: Iterable[Key], *, path: str) -> bytes:
-    """Take these keys and their values away; a mapping that becomes empty stays as ``{}``; a key that is not there is none.
+def remove_keys(
+    text: bytes, document: int, keys: Iterable[Key], *, path: str, emptied: Mapping[Key, str | None] | None = None
+) -> bytes:
+    """Take these keys and their values away; a key that is not there is none.
+
+    A mapping that becomes empty stays as ``{}``, but for those in ``emptied``: with None its key goes away as well, unless
+    a comment stands in it; with a text, which means null (``""``, ``~``, ``null``), that is its value.
 
     :raises InputError: as :func:`set_scalars`.
     """
@@ -124,8 +118,12 @@ def remove_keys(text: bytes, document: int, keys: Iterable[Key], *, path: str) -
                 source.follow(key)  # says so where the key comes from a merge key, or the parent is no mapping
             continue
         source.refuse_shared(steps, key)
-        cuts = _removal(source, steps, *pair)
-        text = _spliced(source, cuts, _without(before, document, key))
+        gone, null = outermost_gone(source, steps, key, emptied or {})
+        around, pair = steps[: len(gone)], pair if gone == key else pair_at(steps, len(gone))
+        if null is None:
+            text = _spliced(source, removal(source, around, *pair), _without(before, document, gone))
+        else:
+            text = _spliced(source, to_null(source, around, *pair, null), _with(before, document, gone[:-1], None))
     return text
 
 
@@ -173,7 +171,7 @@ def _key_token(key: str, *, quote: bool) -> str:
 # --- replacing and adding -------------------------------------------------------------------------------------------
 
 
-def _replace(source: Source, steps: list[Step], key: Key, new: str, cuts: list[_Cut]) -> Written:
+def _replace(source: Source, steps: list[Step], key: Key, new: str, cuts: list[Cut]) -> Written:
     node, key_node = steps[-1].node, steps[-1].key
     if not isinstance(node, ScalarNode) or key_node is None:
         raise InputError("there is a mapping or a list where one value is expected", where=source.where(node, key))
@@ -188,9 +186,9 @@ def _replace(source: Source, steps: list[Step], key: Key, new: str, cuts: list[_
         leaf = Written(leaf.text, new if node.tag.endswith(":str") else plain_value(new))
     if source.is_empty(node):
         offset, colon = source.after_colon(key_node)
-        cuts.append(_Cut(offset, offset, f" {leaf.text}" if colon else f": {leaf.text}"))
+        cuts.append(Cut(offset, offset, f" {leaf.text}" if colon else f": {leaf.text}"))
     else:
-        cuts.append(_Cut(source.value_start(node), node.end_mark.index, leaf.text))
+        cuts.append(Cut(source.value_start(node), node.end_mark.index, leaf.text))
     return leaf
 
 
@@ -204,7 +202,7 @@ def _plant(tree: _Tree, rest: Key, leaf: Written, where: Where) -> None:
     tree[rest[-1]] = leaf
 
 
-def _add(source: Source, place: _Missing) -> list[_Cut]:
+def _add(source: Source, place: _Missing) -> list[Cut]:
     steps, tree = place.steps, place.tree
     node, key_node = steps[-1].node, steps[-1].key
     if isinstance(node, MappingNode):
@@ -213,40 +211,40 @@ def _add(source: Source, place: _Missing) -> list[_Cut]:
     if key_node is None:
         raise InputError("the document is empty", where=source.where(node, tuple(tree)))
     if not source.is_empty(node):
-        return [_Cut(source.value_start(node), node.end_mark.index, _flow(tree))]
+        return [Cut(source.value_start(node), node.end_mark.index, _flow(tree))]
     offset, colon = source.after_colon(key_node)
     if in_flow or not colon:
-        return [_Cut(offset, offset, (" " if colon else ": ") + _flow(tree))]
+        return [Cut(offset, offset, (" " if colon else ": ") + _flow(tree))]
     parent = steps[-2].node
     assert isinstance(parent, MappingNode)
     step = _indent(source, steps)
     return [_lines(source, offset, _block(tree, source.column(parent) + step, step))]
 
 
-def _add_in_flow(source: Source, node: MappingNode, tree: _Tree) -> _Cut:
+def _add_in_flow(source: Source, node: MappingNode, tree: _Tree) -> Cut:
     quote = bool(node.value) and node.value[-1][0].style == '"'
     entries = _flow(tree, quote=quote)[1:-1]
     if not node.value:
         offset = source.value_start(node) + 1
-        return _Cut(offset, offset, entries)
+        return Cut(offset, offset, entries)
     offset = source.pair_end(*node.value[-1])
-    return _Cut(offset, offset, ", " + entries)
+    return Cut(offset, offset, ", " + entries)
 
 
-def _add_lines(source: Source, steps: list[Step], node: MappingNode, tree: _Tree) -> _Cut:
+def _add_lines(source: Source, steps: list[Step], node: MappingNode, tree: _Tree) -> Cut:
     step = _indent(source, steps)
     nested = [value for _, value in node.value if isinstance(value, MappingNode) and value.value]
     flow = bool(nested) and bool(nested[-1].flow_style)
     return _lines(source, source.pair_end(*node.value[-1]), _block(tree, source.column(node), step, flow=flow))
 
 
-def _lines(source: Source, after: int, lines: list[str]) -> _Cut:
+def _lines(source: Source, after: int, lines: list[str]) -> Cut:
     """New lines below the one that holds ``after``; the last line of a file may lack its line break and then still does."""
     offset = source.next_line(after)
     indent = len(lines[0]) - len(lines[0].lstrip(" "))
     text = source.newline.join(lines)
     ended = offset == 0 or source.text[offset - 1] in "\r\n"
-    return _Cut(offset, offset, text + source.newline if ended else source.newline + text, order=-indent)
+    return Cut(offset, offset, text + source.newline if ended else source.newline + text, order=-indent)
 
 
 def _block(tree: _Tree, column: int, step: int, *, flow: bool = False) -> list[str]:
@@ -286,50 +284,10 @@ def _indent(source: Source, steps: list[Step]) -> int:
     return DEFAULT_INDENT
 
 
-# --- removing -------------------------------------------------------------------------------------------------------
-
-
-def _removal(source: Source, steps: list[Step], key_node: ScalarNode, value: Node) -> list[_Cut]:
-    parent: Any = steps[-1].node
-    start, end = int(key_node.start_mark.index), source.pair_end(key_node, value)
-    position = next(i for i, (other, _) in enumerate(parent.value) if other is key_node)
-    only = len(parent.value) == 1
-    following = parent.value[position + 1][0].start_mark.index if position + 1 < len(parent.value) else None
-    if parent.flow_style:
-        if only:
-            brace = parent.end_mark.index - 1
-            last = brace if source.text[end:brace].strip() else end
-            return [_Cut(source.value_start(parent) + 1, last, "")]
-        if following is not None:
-            return [_Cut(start, following, "")]
-        return [_Cut(source.pair_end(*parent.value[position - 1]), end, "")]
-    line = source.line_start(start)
-    written = start + len(source.text[start:end].rstrip())
-    if source.text[line:start].strip():  # behind a dash
-        joined = following is not None and not source.text[written:following].strip()
-        return [_Cut(start, following if joined and following is not None else written, "{}" if only else "")]
-    owner = steps[-1].key
-    if only and owner is None:
-        return [_Cut(start, written, "{}")]
-    cuts = [_whole_lines(source, line, end)]
-    if only and owner is not None:
-        offset, _ = source.after_colon(owner)
-        cuts.append(_Cut(offset, offset, " {}"))
-    return cuts
-
-
-def _whole_lines(source: Source, start: int, last: int) -> _Cut:
-    end = source.next_line(last)
-    if end == len(source.text) and source.text[end - 1] not in "\r\n":
-        before = source.text[:start]
-        start -= len(before) - len(before.removesuffix("\n").removesuffix("\r"))
-    return _Cut(start, end, "", order=0)
-
-
 # --- the result, and what it must be ---------------------------------------------------------------------------------
 
 
-def _spliced(source: Source, cuts: list[_Cut], expected: list[Document]) -> bytes:
+def _spliced(source: Source, cuts: list[Cut], expected: list[Document]) -> bytes:
     parts, position = [source.bom], 0
     for cut in sorted(cuts, key=lambda cut: (cut.start, cut.order)):
         if cut.start < position:

@@ -27,12 +27,11 @@ ProposalKind = Literal[
     "turndown",
     "turnup",
     "stale",
-    "retarget",
     "handover",
     "policy",
     "rollback",
 ]
-"""``retarget``: the targets of patches, written anew; no value changes. ``prepare``: the empty component of a namespace that is to be turned down; committed before it goes down for the first time."""
+"""``prepare``: the empty component of a namespace that is to be turned down; committed before it goes down for the first time."""
 
 
 class ValueEdit(Model):

@@ -106,8 +106,8 @@ class Inventory(Model):
 class RootState(Model):
     """A root at a commit: people's declarations, and the machine-owned files by path.
 
-    ``mistargeted``: files of ours that would hit another object as well, or none, since people have added or taken away
-    a twin of theirs; their targets are to be written anew.
+    ``mistargeted``: files of ours that would hit another object as well, or none, or another container, since people have
+    added or taken away a twin of theirs or have moved a container; what they are aimed at is to be written anew.
     """
 
     inventory: Inventory

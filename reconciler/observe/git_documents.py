@@ -16,6 +16,7 @@ from reconciler.observe.config_complaints import Complaint, complaints, without_
 from reconciler.observe.config_complaints import problem as as_problem
 from reconciler.observe.config_fields import Section
 from reconciler.observe.config_fleet import API_VERSION, Metadata
+from reconciler.observe.root_files import files_below
 
 Kind = Literal["ScalingPolicy", "ActionConfig"]
 
@@ -53,7 +54,7 @@ def declared(tree: Tree, folder: str, kind: Kind) -> tuple[list[Declared], list[
     """Every document of that kind in the folder's YAML files, by path and then by place in the file; and what is none."""
     found: list[Declared] = []
     problems = list(_not_read(tree, folder))
-    paths = sorted(path for path in tree.blobs if re.fullmatch(rf"{folder}/[^/]+\.ya?ml", path))
+    paths = [path for path in files_below(tree, folder) if re.fullmatch(rf"{folder}/[^/]+\.ya?ml", path)]
     texts = tree.read_many(paths)
     for path in paths:
         try:
@@ -71,7 +72,7 @@ def declared(tree: Tree, folder: str, kind: Kind) -> tuple[list[Declared], list[
 
 
 def _not_read(tree: Tree, folder: str) -> Iterator[Problem]:
-    for path in sorted(tree.blobs):
+    for path in files_below(tree, folder):
         if re.fullmatch(rf"{folder}/.+/[^/]+\.ya?ml", path):
             yield Problem(
                 path=path, message="not read", hint=f"only files directly in {folder}/ are read: move it there"

@@ -48,7 +48,7 @@ def read_root(
         twins=reading.twins(),
         strays=reading.strays(),
     )
-    targets = mistargeted(tree, overlay_directory(root), overlay, inventory.twins, cache)
+    targets = mistargeted(tree, overlay_directory(root), overlay, inventory, cache)
     return RootState(inventory=inventory, overlay=overlay, mistargeted=targets)
 
 

@@ -1,69 +1,105 @@
-"""Whether our patches still mean their objects alone, as people's objects are now.
+"""Whether our patches still mean their objects alone, and their containers, as people's manifests are now.
 
 Kustomize also goes by the names from before its transformers, so that a copy of a base which a person adds, or takes away,
-can change what a patch's ``target`` hits (:func:`~reconciler.manifests.objects_placed.twins`).
+can change what a patch's ``target`` hits (:func:`~reconciler.manifests.objects_placed.twins`). A JSON 6902 patch goes by
+the places of containers in their lists.
 """
 
 import posixpath
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import TypeVar
 
 from reconciler.errors import InputError
 from reconciler.manifests import machine_files
-from reconciler.manifests.component import selectors_of
+from reconciler.manifests.component import is_json6902, selectors_of
+from reconciler.manifests.container_places import is_misplaced, places_in, places_of
+from reconciler.model.inventory import Inventory
 from reconciler.model.machine_file import MachineFile
 from reconciler.model.tree import Tree
+
+Cache = MutableMapping[str, object]
+T = TypeVar("T")
 
 _SELECTOR = b"annotationSelector"
 
 
 def mistargeted(
-    tree: Tree,
-    overlay: str,
-    files: Mapping[str, MachineFile],
-    twins: Mapping[str, str],
-    cache: MutableMapping[str, object],
+    tree: Tree, overlay: str, files: Mapping[str, MachineFile], inventory: Inventory, cache: Cache
 ) -> tuple[str, ...]:
-    """The files of ours, sorted by path, whose targets do not say what tells their objects from their ``twins`` now.
+    """The files of ours, sorted by path, whose targets do not say what tells their objects from their twins now, or
+    that were written for other places of containers.
 
     What nothing tells apart (``""``) is left out: no target helps there. ``cache`` keeps what files say by path and blob id.
     """
-    said = _said(tree, overlay, files, cache)
+    texts = _Texts(tree, cache)
+    found = {*_with_other_selectors(texts, overlay, files, inventory.twins), *_misplaced(texts, files, inventory)}
+    return tuple(sorted(found))
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Files of the tree as ``say`` reads them, each content once."""
+
+    tree: Tree
+    cache: Cache
+
+    def said(
+        self, what: str, paths: Iterable[str], say: Callable[[bytes, str], Mapping[str, T]]
+    ) -> dict[str, Mapping[str, T]]:
+        """By path, what ``say`` makes of each file that is there."""
+        keys = {path: f"{what}:{path}:{self.tree.blobs[path]}" for path in paths if path in self.tree.blobs}
+        unread = [path for path, key in keys.items() if key not in self.cache]
+        for path, text in (self.tree.read_many(unread) if unread else {}).items():
+            try:
+                self.cache[keys[path]] = say(text, path)
+            except InputError:
+                self.cache[keys[path]] = {}  # what is no YAML does not build, and the build says so
+        return {path: known for path, key in keys.items() if isinstance(known := self.cache[key], Mapping)}
+
+
+def _with_other_selectors(
+    texts: _Texts, overlay: str, files: Mapping[str, MachineFile], twins: Mapping[str, str]
+) -> list[str]:
+    said = _selectors(texts, overlay, [path for path, file in files.items() if file.form == "turndown"])
     if not (twins or said):
-        return ()
+        return []
     found = []
-    for path, file in sorted(files.items()):
+    for path, file in files.items():
         down = file.form == "turndown"
         asked = [(key, (path, key)) for key in file.values if "|" in key] if down else [(file.target.key, (path, ""))]
         asked = [] if file.form == "hpa" else [(key, at) for key, at in asked if twins.get(key) != ""]
         if any(said.get(at, "") != twins.get(key, "") for key, at in asked):
             found.append(path)
-    return tuple(found)
+    return found
 
 
-def _said(
-    tree: Tree, overlay: str, files: Mapping[str, MachineFile], cache: MutableMapping[str, object]
-) -> dict[tuple[str, str], str]:
+def _selectors(texts: _Texts, overlay: str, downs: list[str]) -> dict[tuple[str, str], str]:
     """The selectors that stand there, by our file's path and, within a turndown, by the key of the object."""
-    lists = (f"{overlay}/{machine_files.GENERATED}", f"{overlay}/{machine_files.HANDOVER}/{machine_files.GENERATED}")
-    downs = {path for path, file in files.items() if file.form == "turndown"}
-    keys = {path: f"selectors:{path}:{tree.blobs[path]}" for path in (*lists, *sorted(downs)) if path in tree.blobs}
-    unread = [path for path, key in keys.items() if key not in cache]
-    for path, text in (tree.read_many(unread) if unread else {}).items():
-        cache[keys[path]] = _selectors(text, path)
+
+    def say(text: bytes, path: str) -> Mapping[str, str]:
+        # Most files have no selector, and are not parsed.
+        found = selectors_of(text, path=path) if _SELECTOR in text else {}
+        return {name: selector for name, selector in found.items() if selector}
+
+    lists = [f"{overlay}/{machine_files.GENERATED}", f"{overlay}/{machine_files.HANDOVER}/{machine_files.GENERATED}"]
     said: dict[tuple[str, str], str] = {}
-    for path, key in keys.items():
-        found = cache[key]
-        assert isinstance(found, dict)
-        folder = posixpath.dirname(path)
-        for name, selector in found.items():
-            said[(path, name) if path in downs else (f"{folder}/{name}", "")] = selector
+    for path, selectors in texts.said("selectors", [*lists, *downs], say).items():
+        for name, selector in selectors.items():
+            said[(path, name) if path in downs else (f"{posixpath.dirname(path)}/{name}", "")] = selector
     return said
 
 
-def _selectors(text: bytes, path: str) -> dict[str, str]:
-    """A file that is no YAML does not build, and the build says so; most files have no selector, and are not parsed."""
-    try:
-        found = selectors_of(text, path=path) if _SELECTOR in text else {}
-    except InputError:
-        return {}
-    return {name: selector for name, selector in found.items() if selector}
+def _misplaced(texts: _Texts, files: Mapping[str, MachineFile], inventory: Inventory) -> list[str]:
+    patches = {path: file for path, file in files.items() if is_json6902(file)}
+    if not patches:
+        return []
+    places = texts.said("places", patches, lambda text, path: places_in(text, path=path))
+    workloads = {(w.ref.group, w.ref.kind, w.ref.namespace, w.ref.name): w for w in inventory.workloads}
+    found = []
+    for path, file in patches.items():
+        target = file.target
+        workload = workloads.get((target.group, target.kind, target.namespace, target.name))
+        if workload is not None and is_misplaced(file, places[path], places_of(workload)):
+            found.append(path)
+    return found

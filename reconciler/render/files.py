@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 from reconciler.errors import InputError, Where
 from reconciler.manifests import component, machine_files
+from reconciler.manifests.container_places import ContainerPlaces, places_in
 from reconciler.manifests.machine_files import GENERATED, HANDOVER
 from reconciler.model.change import EditForm, ValueEdit
 from reconciler.model.machine_file import MachineFile
+from reconciler.model.workload import BUILT_IN_KINDS
 from reconciler.render.fields import BOOKKEEPING, MAX_TARGETED_PATCHES, PREPARED, TARGET
 from reconciler.render.files_view import FilesOver, FilesView
 from reconciler.render.machine_text import ContainerIndex, Twins, machine_text
@@ -136,9 +138,7 @@ class _Work:
         if retargeted:
             self.overlays.add(_overlay_of(path, depth=_depth(edits[0].form)))
         changed = any(values.get(edit.field) != edit.new for edit in edits)
-        if stale or not (
-            changed or (retargeted and edits[0].form == "turndown")
-        ):  # whose targets are in the file itself
+        if stale or not (changed or (retargeted and _aims_itself(edits[0]))):
             return
         for edit in edits:
             if edit.new is None:
@@ -154,7 +154,8 @@ class _Work:
             assert edit.form != "source"
             assert edit.form != "config"
             made = self.made[path] = MachineFile(form=edit.form, target=edit.target, values=values)
-            index, twins = self._indexes.get(path), self._twins.get(overlay)
+            index = self._indexes.get(path) or self._places_in(path, made)
+            twins = self._twins.get(overlay)
             text = machine_text(made, self._templates, container_index=index, twins=twins, path=path)
         if text is not None or existed:
             self.files.written[path] = text
@@ -162,6 +163,11 @@ class _Work:
             self._write_turndown_component(path, overlay, text)
         elif (text is not None) != existed:
             self.overlays.add(overlay)
+
+    def _places_in(self, path: str, file: MachineFile) -> ContainerPlaces | None:
+        """Of a rollback nobody says where containers stand in the manifest; then they are where the file has them."""
+        text = self.files.read(path) if component.is_json6902(file) else None
+        return places_in(text, path=path) if text is not None else None
 
     def _write_turndown_component(self, path: str, overlay: str, text: bytes | None) -> None:
         """The list beside ``turndown.yaml``; the component above only when the namespace is new to it."""
@@ -197,6 +203,11 @@ class _Work:
             elif machine_files.component_of(relative) in ("", HANDOVER):
                 files[relative] = self._read_machine_file(path, self.files.read(path) or b"")
         return files, turndowns
+
+
+def _aims_itself(edit: ValueEdit) -> bool:
+    """Whether what a file is aimed at is in the file, and not only in the list beside it: targets, places of containers."""
+    return edit.form == "turndown" or (edit.form == "requests" and edit.target.kind not in BUILT_IN_KINDS)
 
 
 def _depth(form: EditForm) -> int:

@@ -10,7 +10,6 @@ from reconciler.model.fleet import GroupKey
 
 KIND_ORDER = (
     "stale",
-    "retarget",
     "prepare",
     "hpa",
     "handover",

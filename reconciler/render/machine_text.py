@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from reconciler.errors import InputError, Where
 from reconciler.manifests import component, machine_files
+from reconciler.manifests.container_places import ContainerPlace, places_of
 from reconciler.model.machine_file import FileForm, MachineFile
-from reconciler.model.workload import ObjectRef, Workload
+from reconciler.model.workload import ObjectRef
 from reconciler.render.fields import (
     BOOKKEEPING,
     BOUNDS,
@@ -20,6 +20,8 @@ from reconciler.render.fields import (
 )
 from reconciler.render.templates import Templates
 
+__all__ = ["ContainerIndex", "ContainerPlace", "Twins", "machine_text", "places_of"]
+
 Variables = dict[str, object]
 
 METRIC_ORDER = ("memory", "cpu")
@@ -29,31 +31,11 @@ METRIC_ORDER = ("memory", "cpu")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-@dataclass(frozen=True)
-class ContainerPlace:
-    """Where a container stands in its list, and which of ``resources``, ``resources/requests`` and ``resources/limits``
-    are in people's own manifest: JSON 6902 can add only to what is there."""
-
-    index: int
-    present: frozenset[str] = frozenset({"resources", "resources/requests", "resources/limits"})
-
-
 ContainerIndex = Mapping[str, ContainerPlace | int]
 """By ``<role>/<container>``, as the fields of a ``requests`` file begin. A bare number: all three maps are there."""
 
 Twins = Mapping[str, str]
 """:attr:`~reconciler.model.inventory.Inventory.twins` of a root: annotation selectors by the key of the object."""
-
-
-def places_of(workload: Workload) -> dict[str, ContainerPlace]:
-    """The places of a workload's containers, for a kind that is patched by JSON 6902."""
-    places: dict[str, ContainerPlace] = {}
-    counts = dict.fromkeys(ROLES, 0)
-    for container in workload.containers:
-        role = "containers" if container.role == "main" else "initContainers"
-        places[f"{role}/{container.name}"] = ContainerPlace(counts[role], frozenset(container.written))
-        counts[role] += 1
-    return places
 
 
 def machine_text(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
 from reconciler.model.change import Change, Proposal, ValueEdit
+from reconciler.render.fields import TARGET
 from reconciler.render.words import count, money, named_or_counted, one_line, shortened
 
 MAX_SUBJECT = 72
@@ -121,13 +122,12 @@ def _namespaces(verb: str) -> Callable[[Sequence[Proposal]], Line]:
 
 
 def _stale(proposals: Sequence[Proposal]) -> Line:
-    paths = {edit.path for proposal in proposals for edit in proposal.edits}
-    return f"Drop {count(len(paths), 'stale patch', 'stale patches')}", _where(proposals, namespace=False)
-
-
-def _retarget(proposals: Sequence[Proposal]) -> Line:
-    paths = {edit.path for proposal in proposals for edit in proposal.edits}
-    return f"Aim {count(len(paths), 'patch', 'patches')} at one object each", _where(proposals, namespace=False)
+    edits = [edit for proposal in proposals for edit in proposal.edits]
+    dropped = {edit.path for edit in edits if edit.field != TARGET}
+    aimed = {edit.path for edit in edits} - dropped
+    words = [f"drop {count(len(dropped), 'stale patch', 'stale patches')}"] if dropped else []
+    words += [f"aim {count(len(aimed), 'patch', 'patches')} anew"] if aimed else []
+    return " and ".join(words).capitalize(), _where(proposals, namespace=False)
 
 
 def _handover(proposals: Sequence[Proposal]) -> Line:
@@ -160,7 +160,6 @@ _LINES: dict[str, Callable[[Sequence[Proposal]], Line]] = {
     "turnup": _namespaces("Turn up"),
     "prepare": _namespaces("Prepare turndown of"),
     "stale": _stale,
-    "retarget": _retarget,
     "handover": _handover,
     "policy": _policy,
     "rollback": _rollback,

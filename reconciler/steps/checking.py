@@ -72,8 +72,8 @@ def _read(tree: Tree, cluster: str, root: Root, builder: Builder | None) -> Root
 def _orphans(state: RootState, root: Root) -> Iterable[Problem]:
     for proposal in stale_proposals(state, root):
         for path in sorted({edit.path for edit in proposal.edits}):
-            if proposal.kind == "retarget":
-                hint = "Trimtab aims it anew at its next pass; until then it has the other object's values changed, too"
+            if path in state.mistargeted:
+                hint = "Trimtab does so at its next pass; until then it misses, or changes another object, too"
                 yield Problem(path=path, message=proposal.reason, hint=hint)
                 continue
             yield Problem(

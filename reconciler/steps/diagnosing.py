@@ -91,8 +91,7 @@ def patches(house: House) -> Look:
     for path, root in scene.roots.items():
         for proposal in stale_proposals(root.state, root.root):
             stale += 1
-            hint = "the next pass writes its target anew" if proposal.kind == "retarget" else "the next pass drops it"
-            yield "warning", proposal.reason, hint
+            yield "warning", proposal.reason, "the next pass mends it"
         count = sum(1 for file in root.state.overlay.values() if file.form != "hpa")
         if count > MAX_TARGETED_PATCHES:
             yield (

@@ -26,6 +26,9 @@ Usage = Mapping[SeriesKey, UsageSummary]
 Ooms = Mapping[tuple[WorkloadKey, str], OomRecord]
 Override = Callable[[SizingParameters], SizingParameters]
 
+_BY_BUCKET = frozenset({"quantileOfAverages", "quantileOfMaxes"})
+"""Algorithms that need averages and maxima by the hour."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Around:
@@ -45,7 +48,7 @@ class _History:
 
     house: House
     scene: Scene
-    usage_read: dict[tuple[str, int, float, float], Usage]
+    usage_read: dict[tuple[str, int, float, float, bool], Usage]
     ooms_read: dict[tuple[str, int], Ooms]
     clusters: dict[str, _Around]
 
@@ -55,7 +58,8 @@ class _History:
         return self.clusters[cluster]
 
     def usage(self, cluster: str, params: SizingParameters) -> Usage:
-        key = (cluster, params.window_seconds, params.quantile_cpu, params.quantile_ram)
+        by_bucket = {params.algorithm_cpu, params.algorithm_ram} & _BY_BUCKET != set()
+        key = (cluster, params.window_seconds, params.quantile_cpu, params.quantile_ram, by_bucket)
         if key not in self.usage_read:
             since = self.scene.now - timedelta(seconds=params.window_seconds)
             self.usage_read[key] = self.house.stores.usage.summaries(
@@ -63,6 +67,7 @@ class _History:
                 since=since,
                 until=self.scene.now,
                 quantiles={"cpu": params.quantile_cpu, "memory": params.quantile_ram},
+                by_bucket=by_bucket,
             )
         return self.usage_read[key]
 

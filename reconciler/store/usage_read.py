@@ -1,6 +1,6 @@
 """Reading usage over a window: many series at a time, merged in columns rather than sketch by sketch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,21 +68,26 @@ class _Buckets:
 
 
 def summarize(
-    connection: Connection, keys: Mapping[int, SeriesKey], q: Floats, window: Window
+    connection: Connection, keys: Mapping[int, SeriesKey], q: Floats, window: Window, *, by_bucket: bool = True
 ) -> dict[SeriesKey, UsageSummary]:
-    """Summaries of the series ``keys`` (by id, ascending), each at its own ``q``."""
+    """Summaries of the series ``keys`` (by id, ascending), each at its own ``q``.
+
+    ``by_bucket``: with ``quantileOfAverages`` and ``quantileOfMaxes``, for which all hours have to be read.
+    """
     summaries: dict[SeriesKey, UsageSummary] = {}
     ids = np.fromiter(keys, np.int64, len(keys))
     named = list(keys.values())
     for begin in range(0, len(ids), _SERIES_AT_A_TIME):
         some = slice(begin, begin + _SERIES_AT_A_TIME)
-        read = _read(connection, ids[some], window)
+        read = _read(connection, ids[some], window, by_bucket=by_bucket)
         if read is not None:
             summaries.update(_summaries(named[some], q[some], *read))
     return summaries
 
 
-def _read(connection: Connection, ids: Ints, window: Window) -> tuple[_Part, _Buckets] | None:
+def _read(
+    connection: Connection, ids: Ints, window: Window, *, by_bucket: bool
+) -> tuple[_Part, _Buckets | None] | None:
     rows = fetch_raw(connection, _rows_of(usage_days, "sketch", ids, window))
     if not rows:
         return None
@@ -91,14 +96,28 @@ def _read(connection: Connection, ids: Ints, window: Window) -> tuple[_Part, _Bu
     days = unpack_days([row[1] for row in rows])
     everything = _Part(np.searchsorted(ids, series), days.first + day * DAY, days.last + day * DAY, days.sketches)
 
-    hour_keys, stats = _read_hours(connection, ids, window)
     inside = (everything.last >= window.begin) & (everything.first < window.end)
-    has_hours = np.isin(keys, hour_keys)
-    cut = has_hours & inside & ((everything.first < window.begin) | (everything.last >= window.end))
+    edge = inside & ((everything.first < window.begin) | (everything.last >= window.end))
+    buckets = None
+    if by_bucket:
+        hour_keys, stats = _read_hours(connection, ids, window)
+        has_hours = np.isin(keys, hour_keys)
+        buckets = _buckets(everything, np.flatnonzero(inside & ~has_hours), ids, hour_keys, stats)
+    else:
+        has_hours = np.isin(keys, _keys_with_hours(connection, keys[edge]))
+    cut = edge & has_hours
     part = _pick(everything, np.flatnonzero(inside & ~cut))
     if cut.any():
         part = _join(part, _read_cut(connection, ids, keys[cut], _pick(everything, np.flatnonzero(cut)), window))
-    return part, _buckets(everything, np.flatnonzero(inside & ~has_hours), ids, hour_keys, stats)
+    return part, buckets
+
+
+def _keys_with_hours(connection: Connection, keys: Ints) -> Ints:
+    """Those of ``keys`` whose hours are still there."""
+    if not len(keys):
+        return keys
+    query = select(usage_hours.c.key).where(usage_hours.c.key.in_(keys.tolist()))
+    return np.array([row[0] for row in fetch_raw(connection, query)], np.int64)
 
 
 def _rows_of(table: Table, column: str, ids: Ints, window: Window) -> Select[Any]:
@@ -172,25 +191,33 @@ def _buckets(days: _Part, coarse: Ints, ids: Ints, hour_keys: Ints, stats: HourS
     )
 
 
-def _summaries(keys: Sequence[SeriesKey], q: Floats, part: _Part, buckets: _Buckets) -> dict[SeriesKey, UsageSummary]:
+def _summaries(
+    keys: Sequence[SeriesKey], q: Floats, part: _Part, buckets: _Buckets | None
+) -> dict[SeriesKey, UsageSummary]:
     merged = part.sketches.merge_by(part.position, len(keys))
     first = np.full(len(keys), np.iinfo(np.int64).max)
     last = np.zeros(len(keys), np.int64)
     np.minimum.at(first, part.position, part.first)
     np.maximum.at(last, part.position, part.last)
+    base = {"max": merged.maxima, "quantile": merged.quantiles(q)}
+    if buckets is not None:
+        base["quantileOfAverages"] = _quantile_of(buckets.averages, buckets.position, q)
+        base["quantileOfMaxes"] = _quantile_of(buckets.maxima, buckets.position, q)
     columns = (
         merged.samples,
         first,
         last,
-        merged.maxima,
         merged.totals / np.maximum(merged.samples, 1),
-        merged.quantiles(q),
-        _quantile_of(buckets.averages, buckets.position, q),
-        _quantile_of(buckets.maxima, buckets.position, q),
         *[merged.quantiles(p) for p in (0.50, 0.95, 0.99)],
     )
-    rows = zip(keys, *[column.tolist() for column in columns], strict=True)
+    rows = zip(keys, *[column.tolist() for column in columns], _dicts(base, len(keys)), strict=True)
     return {key: _summary(*values) for key, *values in rows if values[0]}
+
+
+def _dicts(columns: Mapping[str, Floats], length: int) -> Iterator[dict[str, float]]:
+    """``columns`` as one dict a row."""
+    rows = zip(*[column.tolist() for column in columns.values()], strict=True) if length else ()
+    return (dict(zip(columns, row, strict=True)) for row in rows)
 
 
 def _quantile_of(values: Floats, position: Ints, q: Floats) -> Floats:
@@ -209,20 +236,17 @@ def _summary(
     samples: int,
     first: int,
     last: int,
-    maximum: float,
     average: float,
-    quantile: float,
-    of_averages: float,
-    of_maxes: float,
     p50: float,
     p95: float,
     p99: float,
+    base: dict[str, float],
 ) -> UsageSummary:
     return UsageSummary.model_construct(
         samples=samples,
-        maximum=maximum,
+        maximum=base["max"],
         average=average,
-        base={"max": maximum, "quantile": quantile, "quantileOfAverages": of_averages, "quantileOfMaxes": of_maxes},
+        base=base,
         quantiles={"p50": p50, "p95": p95, "p99": p99},
         first=from_seconds(first),
         last=from_seconds(last),

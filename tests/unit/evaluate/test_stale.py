@@ -128,11 +128,12 @@ def test_patches_of_what_cannot_be_told_apart_any_more_are_dropped() -> None:
 def test_targets_that_no_longer_mean_one_object_are_written_anew() -> None:
     root = whole(twins={WEB.ref.key: "!a.io/b"}).model_copy(update={"mistargeted": (REQUESTS,)})
     (proposal,) = stale(root)
-    assert (proposal.kind, proposal.ignores_windows, proposal.takes_capacity) == ("retarget", True, False)
+    assert (proposal.kind, proposal.ignores_windows, proposal.takes_capacity) == ("stale", True, False)
+    assert (proposal.namespace, proposal.workload) == ("shop", "web")
     assert [(e.path, e.field, e.old, e.new) for e in proposal.edits] == [(REQUESTS, "target", None, None)]
     assert "web" in proposal.reason
     gone = root.model_copy(update={"inventory": state(twins={WEB.ref.key: "!a.io/b"}).inventory})
-    assert {p.kind for p in stale(gone)} == {"stale"}, "what is dropped needs no target"
+    assert "target" not in {e.field for p in stale(gone) for e in p.edits}, "what is dropped is not aimed at anything"
 
 
 def test_keys_that_a_person_took_out_are_not_put_back() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import InputError
+from reconciler.manifests.container_places import ContainerPlace
 from reconciler.manifests.machine_files import parse
 from reconciler.model.change import ValueEdit
 from reconciler.model.machine_file import FileForm, MachineFile
@@ -210,6 +211,29 @@ def test_a_target_is_written_anew_without_a_change_of_values() -> None:
     assert apply_edits(view, edits, TEMPLATES, twins=twins) == AppliedEdits({}, ())
     gone = [edits[0].model_copy(update={"path": path_of("gone")})]
     assert apply_edits(view, gone, TEMPLATES, twins=twins) == AppliedEdits({}, ())
+
+
+def test_a_patch_by_index_is_aimed_at_where_its_container_stands_now() -> None:
+    roll = ObjectRef(api_version="argoproj.io/v1alpha1", kind="Rollout", name="roll", namespace="shop")
+    path = f"{OVERLAY}/shop/requests-rollout-roll.yaml"
+
+    def sized(field: str, old: str | None, new: str | None) -> ValueEdit:
+        return ValueEdit(path=path, form="requests", target=roll, field=field, old=old, new=new)
+
+    view = FilesOver(Files())
+    first = {path: {"containers/server": ContainerPlace(0, frozenset())}}
+    edits = [sized(CPU, None, "1"), sized(MEMORY, None, "1Gi")]
+    view.put(apply_edits(view, edits, TEMPLATES, container_indexes=first).files)
+    before = (view.read(path) or b"").decode()
+    assert "containers/0/name" in before
+    moved = {path: {"containers/server": ContainerPlace(3)}}
+    aimed = apply_edits(view, [sized("target", None, None)], TEMPLATES, container_indexes=moved)
+    text = (aimed.files[path] or b"").decode()
+    assert "containers/3/name" in text
+    assert "value: {}" not in text, "people have the maps now"
+    # A rollback is not told where containers stand: what the file says holds.
+    rolled_back = apply_edits(view, [sized(MEMORY, "1Gi", None)], TEMPLATES).files[path] or b""
+    assert rolled_back.decode() == before.replace(before[before.rindex("- op: add") :], "")
 
 
 def test_a_strangers_file_in_the_component_is_named() -> None:

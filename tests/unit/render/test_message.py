@@ -119,7 +119,11 @@ QUOTA = {"form": "quota", "api_version": "v1", "kind": "ResourceQuota", "name": 
             "Turn down 2 namespaces in boutique-prod",
         ),
         ([proposal(edit(CPU, "1", None), kind="stale")], "Drop 1 stale patch in boutique-prod"),
-        ([proposal(edit("target", None, None), kind="retarget")], "Aim 1 patch at one object each in boutique-prod"),
+        ([proposal(edit("target", None, None), kind="stale")], "Aim 1 patch anew in boutique-prod"),
+        (
+            [proposal(edit("target", None, None, name="api"), edit(CPU, "1", None), kind="stale")],
+            "Drop 1 stale patch and aim 1 patch anew in boutique-prod",
+        ),
         (
             [proposal(edit("limits/cpu", "32", "64", **POOL), kind="nodepool", namespace="", subject=POLICY)],
             "Raise NodePool general to 64 CPU in boutique-prod",
