@@ -1,60 +1,59 @@
-"""A pass in which nothing changed, in one long-lived process: what it costs beside the first, and which Git it starts."""
+"""One long-lived process: its first pass against one in which nothing changed, and the Git processes that this one starts."""
 
+import json
 import os
 import shutil
-import stat
-import tempfile
-import time
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
-from bench.fleet import NOW, make_fleet, record_history
+from bench.fleet import NOW
 from bench.printing import line, note
+from bench.running import trimtab
 from bench.scale import Scale
-from reconciler import loop
-from reconciler.bootstrap import open_house
-from reconciler.clock import fixed_clock
-from reconciler.settings import Settings
-from reconciler.steps.house import House
+from bench.stage import home, landed
 
-IDLE = 20
+CHEAPER = 20.0
+
+_SHIM = """#!/bin/sh
+echo "$@" >> "{log}"
+exec "{git}" "$@"
+"""
 
 
 def run(scale: Scale) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        fleet = make_fleet(home, workloads=scale.small, each=scale.each, policies=min(scale.policies, scale.small))
-        record_history(fleet, since=NOW - timedelta(days=scale.days), until=NOW, step=scale.step)
-        asked = _counting_git(home)
-        with open_house(Settings(fleet=str(fleet.bare), state_dir=fleet.state), clock=fixed_clock(NOW)) as house:
-            first = _timed(house)
-            loop.reconcile(house)  # what the first has committed is read once more
-            asked.write_text("")
-            idle = min(_timed(house) for _ in range(IDLE))
-            started = asked.read_text().splitlines()
-        note(f"{scale.small} workloads; Git processes in {IDLE} idle passes: {_counted(started)}")
-        line("a pass in which nothing changed", idle, against="the first pass", limit=first, wanted="≤ 0.05")
-
-
-def _timed(house: House) -> float:
-    start = time.perf_counter()
-    loop.reconcile(house)
-    return time.perf_counter() - start
-
-
-def _counting_git(home: Path) -> Path:
-    """Put a `git` first on PATH that notes each command before it runs the real one; the file that it notes in."""
-    real = shutil.which("git")
-    asked, shim = home / "asked", home / "shim" / "git"
-    shim.parent.mkdir()
-    shim.write_text(
-        f'#!/bin/sh\nfor word; do case "$word" in -*) ;; *) echo "$word" >> {asked}; break;; esac; done\nexec {real} "$@"\n'
+    fleet = landed(scale, scale.large).fleet
+    start = NOW + timedelta(hours=scale.plans)
+    trimtab(
+        fleet.bare, fleet.state, "reconcile", "--once", now=start
+    )  # whatever the measure of plans has left to commit
+    log = home() / "git-processes"
+    command = [sys.executable, "-m", "bench.long_lived", str(fleet.bare), str(fleet.state), str(log), start.isoformat()]
+    env = os.environ | {"PATH": f"{_counting_git(log)}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(command, capture_output=True, env=env, check=True)
+    told = json.loads(done.stdout)
+    note(f"{scale.large} workloads; nothing to commit ({told['found']} decisions)")
+    line("first pass of the process", told["first"])
+    line(
+        "a pass in which nothing changed",
+        told["idle"],
+        against="first ÷ 20",
+        limit=told["first"] / CHEAPER,
+        wanted="≤ 1",
     )
-    shim.chmod(shim.stat().st_mode | stat.S_IEXEC)
-    os.environ["PATH"] = f"{shim.parent}:{os.environ['PATH']}"
-    asked.write_text("")
-    return asked
+    line("  how many times cheaper", told["first"] / told["idle"], "×", against="wanted", limit=CHEAPER, wanted="≥ 1")
+    line("  Git processes that it started", len(told["processes"]), "", against="fetch", limit=1, wanted="≤ 1")
+    for words in told["processes"]:
+        note("  git " + next(word for word in words.split() if not word.startswith("-")))
 
 
-def _counted(words: list[str]) -> str:
-    return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words)) or "none"
+def _counting_git(log: Path) -> Path:
+    """A folder for PATH whose `git` writes down each start."""
+    folder = home() / "counting"
+    folder.mkdir()
+    git = shutil.which("git")
+    shim = folder / "git"
+    shim.write_text(_SHIM.format(git=git, log=log))
+    shim.chmod(0o755)
+    return folder

@@ -13,6 +13,7 @@ class Scale:
 
     files: int = 10_000
     rounds: int = 5
+    plans: int = 3
     small: int = 1_000
     large: int = 10_000
     each: int = 100
@@ -26,5 +27,16 @@ class Scale:
 
 FULL = Scale()
 QUICK = Scale(
-    files=60, rounds=2, small=4, large=12, each=4, policies=3, step=1800, days=3, series=4, rows=2_000, summaries=40
+    files=60,
+    rounds=2,
+    plans=1,
+    small=4,
+    large=12,
+    each=4,
+    policies=3,
+    step=1800,
+    days=3,
+    series=4,
+    rows=2_000,
+    summaries=24,
 )

@@ -1,132 +1,189 @@
-"""Usage history: importing, bytes on disk, quantile error on recorded series, and reading it all back."""
+"""Usage history: how fast it is imported and read, how large it is, and how close its quantiles are to numpy's."""
 
 import csv
-import tempfile
+import shutil
+import sqlite3
 import time
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.fleet import NOW
+from bench.fleet import NOW, App, series_of, usage_like
 from bench.printing import line, note
 from bench.scale import Scale
+from bench.stage import home, with_history
+from reconciler.bootstrap import open_stores
 from reconciler.model.observation import SeriesKey
 from reconciler.model.samples import Samples
-from reconciler.model.sketch import Sketch
 from reconciler.model.workload import WorkloadKey
-from reconciler.observe.usage_import import read_usage
+from reconciler.settings import Settings
+from reconciler.steps.importing import import_usage
 from reconciler.store.database import open_database
 from reconciler.store.usage import UsageStore
 
-TRACES = Path(__file__).resolve().parents[1] / "../shared/real/traces"
-QUANTILES = (0.5, 0.9, 0.95, 0.99, 1.0)
+REAL = Path(__file__).resolve().parents[1] / "../shared/real/traces"
+DAYS_LIMIT = 700.0
+HOURS_LIMIT = 4100.0
+ERROR_LIMIT = 1.0
+QUANTILES = (0.5, 0.9, 0.95, 0.99)
 
 
 def run(scale: Scale) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        _import(Path(folder), scale)
-        _disk(Path(folder), scale)
-        _read(Path(folder), scale)
+    _import_rate(scale)
+    _size_on_disk(scale)
     _error()
+    _summaries(scale)
 
 
-def _key(number: int) -> SeriesKey:
-    workload = WorkloadKey(cluster="c", namespace="n", kind="Deployment", name=f"app-{number}")
-    return SeriesKey(workload=workload, container="server", resource="memory" if number % 2 else "cpu")
+# --- import ---------------------------------------------------------------------------------------------------------
 
 
-def _samples(series: int, start: int, count: int, step: int) -> Samples:
-    """``count`` samples of each series from ``start`` on: a daily wave with noise."""
-    random = np.random.default_rng(7)
-    seconds = np.tile(start + step * np.arange(count), series)
-    wave = 1 + 0.4 * np.sin(seconds / 86400 * 2 * np.pi)
-    values = wave * random.lognormal(0, 0.3, len(seconds)) * 0.2
-    return Samples(tuple(_key(n) for n in range(series)), np.repeat(np.arange(series), count), seconds, values)
-
-
-def _import(home: Path, scale: Scale) -> None:
-    file = home / "usage.csv"
-    rows = [
-        f"2026-06-{1 + n // 1440 % 14:02}T{n // 60 % 24:02}:{n % 60:02}:00Z,c,n,Deployment,app-{n // 20160},x,0.1,1000000"
-        for n in range(scale.rows)
-    ]
-    header = "timestamp,cluster,namespace,kind,name,container,cpu_cores,memory_bytes"
-    file.write_text("\n".join([header, *rows]) + "\n")
+def _import_rate(scale: Scale) -> None:
+    file = home() / "usage.csv"
+    rows = _write_csv(file, scale.rows)
     start = time.perf_counter()
     with file.open(newline="") as handle:
-        for _ in csv.reader(handle):
-            pass
-    bare = time.perf_counter() - start
+        read = sum(1 for _ in csv.reader(handle)) - 1
+    alone = rows / (time.perf_counter() - start)
+    assert read == rows
+    stores = open_stores(Settings(state_dir=home() / "import"))
     start = time.perf_counter()
-    for _ in read_usage(file):
-        pass
-    line(
-        f"reading {scale.rows:,} rows of CSV twice (checked, then kept)",
-        time.perf_counter() - start,
-        against="csv.reader once",
-        limit=bare,
+    done = import_usage(stores, file)
+    ours = rows / (time.perf_counter() - start)
+    stores.engine.dispose()
+    assert done.new == 2 * rows
+    line(f"import of {rows:,} rows of CSV, two samples each", ours, "rows/s", against="csv.reader alone", limit=alone)
+
+
+def _write_csv(file: Path, rows: int) -> int:
+    """As an export gives it: all containers at one instant, then the next instant, a minute apart."""
+    apps = [App(number, 100) for number in range(50)]
+    seconds = np.arange(rows // len(apps)) * 60 + int(NOW.timestamp()) - 86400
+    usage = usage_like(np.ones(2 * len(apps)), seconds, 0.3, seed=1)
+    with file.open("w", newline="") as handle:
+        out = csv.writer(handle)
+        out.writerow(["timestamp", "cluster", "namespace", "kind", "name", "container", "cpu_cores", "memory_bytes"])
+        for at, second in enumerate(seconds.tolist()):
+            stamp = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            for app in apps:
+                cpu, memory = usage[2 * app.number, at], usage[2 * app.number + 1, at] * 2**29
+                out.writerow(
+                    [stamp, app.cluster, app.namespace, "Deployment", app.name, "server", f"{cpu:.5f}", f"{memory:.0f}"]
+                )
+    return len(seconds) * len(apps)
+
+
+# --- size -----------------------------------------------------------------------------------------------------------
+
+
+def _size_on_disk(scale: Scale) -> None:
+    """The file with everything, less the same file without the hours, less an empty one."""
+    folder = home() / "size"
+    folder.mkdir()
+    place = folder / "usage.sqlite3"
+    empty = _file_size(place, open_store=True)
+    engine = open_database(f"sqlite:///{place}")
+    store = UsageStore(engine)
+    midnight = NOW.replace(hour=0)
+    days = np.arange(int((midnight - timedelta(days=scale.days)).timestamp()), int(midnight.timestamp()), 60)
+    keys = tuple(key for number in range(scale.series // 2) for key in series_of(App(number, 100)))
+    store.record(_samples(keys, days, usage_like(np.ones(len(keys)), days, 0.3, seed=2)))
+    whole = _file_size(place)
+    store.compact({keys[0].workload.cluster: NOW + timedelta(days=10)})
+    engine.dispose()
+    without_hours = _file_size(place)
+    note(f"{len(keys)} series of {scale.days} days, one sample a minute, noise of 20 %; SQLite with its indexes")
+    per_day = (without_hours - empty) / len(keys) / scale.days
+    per_hours = (whole - without_hours) / len(keys)
+    line("bytes a series and day", per_day, "B", against="limit", limit=DAYS_LIMIT, wanted="≤ 1")
+    line("  and the hours of the last two days", per_hours, "B", against="limit", limit=HOURS_LIMIT, wanted="≤ 1")
+
+
+def _file_size(place: Path, *, open_store: bool = False) -> int:
+    """Bytes of a copy in which no page is unused."""
+    if open_store:
+        open_database(f"sqlite:///{place}").dispose()
+    copy = place.with_suffix(".copy")
+    with sqlite3.connect(place) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copy(place, copy)
+    with sqlite3.connect(copy) as connection:
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return copy.stat().st_size
+
+
+def _samples(keys: tuple[SeriesKey, ...], seconds: NDArray[np.int64], values: NDArray[np.float64]) -> Samples:
+    return Samples(
+        series=keys,
+        index=np.repeat(np.arange(len(keys)), len(seconds)),
+        seconds=np.tile(seconds, len(keys)),
+        values=values.ravel(),
     )
 
 
-def _disk(home: Path, scale: Scale) -> None:
-    """At one sample a minute: days beyond two, and two days with their hours."""
-    for name, days, per, wanted in (("a day beyond two days", 8, 5, 700), ("two days with their hours", 2, 1, 4100)):
-        url = home / f"{days}.sqlite3"
-        store = UsageStore(open_database(f"sqlite:///{url}"))
-        start = int((NOW - timedelta(days=days)).timestamp()) // 86400 * 86400
-        store.record(_samples(scale.series, start, 1440 * days, 60))
-        size = _used(url) / scale.series
-        if days > 2:
-            recent = _recent(home, scale)
-            size = (size - recent) / per
-        line(f"bytes per container and resource: {name}", size, "bytes", against="the most", limit=wanted)
-
-
-def _recent(home: Path, scale: Scale) -> float:
-    """What the newest days, whose hours are kept, take of a longer history."""
-    url = home / "recent.sqlite3"
-    store = UsageStore(open_database(f"sqlite:///{url}"))
-    start = int((NOW - timedelta(days=8)).timestamp()) // 86400 * 86400 + 5 * 86400
-    store.record(_samples(scale.series, start, 1440 * 3, 60))
-    return _used(url) / scale.series
-
-
-def _used(file: Path) -> float:
-    with open_database(f"sqlite:///{file}").connect() as connection:
-        rows = connection.exec_driver_sql(
-            "SELECT (SELECT coalesce(sum(length(sketch) + length(seen) + 12), 0) FROM usage_days)"
-            " + (SELECT coalesce(sum(length(stats) + length(sketches) + 12), 0) FROM usage_hours)"
-        )
-        return float(rows.scalar_one())
-
-
-def _read(home: Path, scale: Scale) -> None:
-    store = UsageStore(open_database(f"sqlite:///{home / 'read.sqlite3'}"))
-    since = NOW - timedelta(days=scale.days)
-    for first in range(0, scale.summaries, 500):
-        batch = _samples(min(500, scale.summaries - first), int(since.timestamp()), 48 * scale.days, 1800)
-        series = tuple(_key(first + n) for n in range(len(batch.series)))
-        store.record(Samples(series, batch.index, batch.seconds, batch.values))
-    start = time.perf_counter()
-    found = store.summaries("c", since=since, until=NOW, quantiles={"cpu": 0.95, "memory": 0.95})
-    line(f"summaries of {len(found):,} series over {scale.days} days", time.perf_counter() - start)
+# --- error ----------------------------------------------------------------------------------------------------------
 
 
 def _error() -> None:
-    """The largest relative error of a quantile over every recorded series, against numpy's inverted_cdf."""
-    worst = 0.0
-    count = 0
-    for file in sorted(TRACES.glob("*.csv")):
+    """The largest relative distance of any quantile of any recorded series from numpy's ``inverted_cdf``."""
+    columns = dict(_recorded()) or {"made up": usage_like(np.ones(1), np.arange(4032) * 300, 0.3, seed=3)[0]}
+    engine = open_database(f"sqlite:///{home() / 'error.sqlite3'}")
+    worst = max(_distance(UsageStore(engine), name, values) for name, values in columns.items())
+    engine.dispose()
+    names = f"{len(columns)} recorded series" if REAL.is_dir() else f"a made-up series ({REAL} is not there)"
+    note(f"{', '.join(f'p{100 * q:g}' for q in QUANTILES)} of {names}")
+    line("largest error of a quantile", 100 * worst, "%", against="limit", limit=ERROR_LIMIT, wanted="≤ 1")
+
+
+def _recorded() -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Every column of numbers in the recorded traces."""
+    for file in sorted(REAL.glob("*.csv")):
         with file.open(newline="") as handle:
-            rows = list(csv.DictReader(handle))
-        for column in [name for name in rows[0] if name != "timestamp"]:
-            values = np.array([float(row[column]) for row in rows if row[column] not in ("", "nan")])
-            values = values[np.isfinite(values) & (values >= 0)]
-            sketch = Sketch.merge(*(Sketch.from_values(part) for part in np.array_split(values, 28)))
-            count += 1
-            for q in QUANTILES:
-                exact = float(np.quantile(values, q, method="inverted_cdf"))
-                worst = max(worst, abs(sketch.quantile(q) - exact) / exact if exact else 0.0)
-    note(f"{count} recorded series, each merged from 28 parts, quantiles {', '.join(map(str, QUANTILES))}")
-    line("largest relative error of a quantile", worst, "", against="the most", limit=0.01)
+            head, *rows = csv.reader(handle)
+        for at, name in enumerate(head):
+            try:
+                values = np.array([float(row[at]) for row in rows])
+            except ValueError:
+                continue
+            if np.isfinite(values).all() and (values >= 0).all() and values.max() < 1e9:
+                yield f"{file.stem}-{name}", values
+
+
+def _distance(store: UsageStore, name: str, values: NDArray[np.float64]) -> float:
+    seconds = int(NOW.timestamp()) - 300 * np.arange(len(values))[::-1]
+    owner = WorkloadKey(cluster=name, namespace="real", kind="Deployment", name="app")
+    key = SeriesKey(workload=owner, container="server", resource="cpu")
+    store.record(_samples((key,), seconds, values))
+    since = datetime.fromtimestamp(int(seconds[0]), UTC)
+    worst = 0.0
+    for q in QUANTILES:
+        found = store.summaries(name, since=since, until=NOW, quantiles={"cpu": q})[key].base["quantile"]
+        exact = float(np.quantile(values, q, method="inverted_cdf"))
+        worst = max(worst, abs(found - exact) / exact if exact else abs(found))
+    return worst
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def _summaries(scale: Scale) -> None:
+    fleet, _ = with_history(scale, scale.summaries // 2)
+    engine = open_database(fleet.database_url)
+    clusters = sorted({app.cluster for app in fleet.apps})
+    times = []
+    for _ in range(3):
+        store = UsageStore(engine)
+        start = time.perf_counter()
+        found = [
+            store.summaries(cluster, since=NOW - timedelta(days=14), until=NOW, quantiles={"cpu": 0.95, "memory": 0.95})
+            for cluster in clusters
+        ]
+        times.append(time.perf_counter() - start)
+    engine.dispose()
+    count = sum(map(len, found))
+    assert count == 2 * len(fleet.apps)
+    line(f"summaries of {count:,} series over {scale.days} days, all four algorithms", min(times))

@@ -8,6 +8,7 @@ result is that of ``git revert`` wherever that applies cleanly.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from reconciler.commit.put_back import put_back
 from reconciler.commit.values import ValueAt, Values, is_yaml, same_value, values_of
 from reconciler.errors import InputError, NothingToRollBack
 from reconciler.model.change import ValueEdit
@@ -23,7 +24,8 @@ _NEEDED = {"hpa": frozenset({"maxReplicas"})}
 class RollbackPlan:
     """What a rollback writes.
 
-    ``files``: whole files that go back byte for byte (None = the file goes away). ``edits``: every value that goes back,
+    ``files``: what files become (None = the file goes away): those that nobody has touched since go back byte for byte, in
+    those of people's single values do. ``edits``: every value that goes back,
     with what stands there now as ``old``, those of ``files`` included; where its path is in ``files`` it is done with.
     ``kept``: values that stay, because they were changed since: ``old`` is what the commit wrote, ``new`` what stands
     there now; an empty ``field`` is a file that cannot be compared value by value. ``components``: generated
@@ -52,6 +54,7 @@ def rollback_edits(before: Tree, after: Tree, head: Tree, *, is_machine: Callabl
     ``is_machine``: whether only Trimtab writes a path.
 
     :raises NothingToRollBack: when no value is left that still is what the commit wrote.
+    :raises InputError: when a value of a file of people's has no place there any more that can be edited.
     """
     draft = _Draft()
     changed = changed_paths(before, after)
@@ -115,6 +118,8 @@ def _undo_values(path: str, texts: list[bytes | None], machine: bool, draft: _Dr
     if texts[0] is None and back and not {at for at in now if at not in back and at.field not in _BOOKKEEPING}:
         draft.files[path] = None
         draft.stays[path] = False
+    elif not machine and back and texts[2] is not None:
+        draft.files[path] = put_back(texts[2], path, [at for at in differing if at in back], old, wrote)
 
 
 def _going_back(differing: list[ValueAt], old: Values, wrote: Values, now: Values) -> set[ValueAt]:

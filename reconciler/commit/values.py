@@ -57,6 +57,14 @@ def values_of(text: bytes | None, path: str, *, machine: bool | None = None) -> 
     return _scalars(text, path, form)
 
 
+def documents_of(text: bytes, path: str) -> dict[ObjectRef, int]:
+    """By the ``target`` of the values in a file of a person's, the index of the document that has them.
+
+    :raises InputError: when it cannot be read.
+    """
+    return {target: index for index, target, _ in _documents(text, path)}
+
+
 def same_value(one: str | None, other: str | None) -> bool:
     """Whether two values say the same: letter by letter, or as quantities (people write ``1000m`` for ``1``)."""
     if one == other or one is None or other is None:
@@ -68,19 +76,25 @@ def same_value(one: str | None, other: str | None) -> bool:
 
 
 def _scalars(text: bytes, path: str, form: EditForm) -> dict[ValueAt, str]:
-    yaml_reader.load_all(text, path=path)  # refuses what composing could not bear: nesting, aliases, size
     values: dict[ValueAt, str] = {}
+    for _, target, node in _documents(text, path):
+        for keys, value in _walk(node, ()):
+            values[ValueAt(form, target, "/".join(keys))] = value
+    return values
+
+
+def _documents(text: bytes, path: str) -> Iterator[tuple[int, ObjectRef, yaml.Node]]:
+    """The documents that hold anything, by their index, each with a target of its own: a second one is ``web#2``."""
+    yaml_reader.load_all(text, path=path)  # refuses what composing could not bear: nesting, aliases, size
     seen: Counter[ObjectRef] = Counter()
-    for node in yaml.compose_all(text, Loader=yaml.CSafeLoader):
+    for index, node in enumerate(yaml.compose_all(text, Loader=yaml.CSafeLoader)):
         if isinstance(node, yaml.ScalarNode) and not node.value:
             continue
         target = _target(node)
         seen[target] += 1
         if seen[target] > 1:
             target = target.model_copy(update={"name": f"{target.name}#{seen[target]}"})
-        for keys, value in _walk(node, ()):
-            values[ValueAt(form, target, "/".join(keys))] = value
-    return values
+        yield index, target, node
 
 
 def _target(node: yaml.Node) -> ObjectRef:

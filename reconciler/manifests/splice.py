@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from yaml.nodes import MappingNode, Node, ScalarNode
+from yaml.nodes import MappingNode, ScalarNode
 
 from reconciler.errors import InputError, Where
 from reconciler.manifests.splice_cuts import Cut, outermost_gone, pair_at, removal, to_null

@@ -29,16 +29,24 @@ class Cut:
 def outermost_gone(
     source: Source, steps: list[Step], key: Key, emptied: Mapping[Key, str | None]
 ) -> tuple[Key, str | None]:
-    """The key that goes away with ``key``, itself or a mapping around it; and what null its mapping becomes instead."""
+    """The key that goes away with ``key``, itself or a mapping around it that has nothing else; and the null (a text) that
+    takes the place of the mapping which it leaves empty, None where that mapping stays one.
+
+    ``steps`` lead to the parent of ``key``; ``emptied`` as for :func:`reconciler.manifests.splice.remove_keys`.
+    """
     gone = key
-    while len(gone) > 1 and len(steps[len(gone) - 1].node.value) == 1 and steps[len(gone) - 1].key is not None:
+    while len(gone) > 1 and _is_only_entry(steps[len(gone) - 1]):
         becomes = emptied.get(gone[:-1], EMPTY)
         if becomes is not None:
-            return gone, becomes if becomes != EMPTY and gone == key else None
+            return gone, None if becomes == EMPTY else becomes
         if _COMMENT.search(_written(source, pair_at(steps, len(gone) - 1))):
             break
         gone = gone[:-1]
     return gone, None
+
+
+def _is_only_entry(step: Step) -> bool:
+    return isinstance(step.node, MappingNode) and len(step.node.value) == 1 and step.key is not None
 
 
 def pair_at(steps: list[Step], depth: int) -> tuple[ScalarNode, Node]:
@@ -52,19 +60,20 @@ def _written(source: Source, pair: tuple[ScalarNode, Node]) -> str:
     return source.text[int(pair[0].start_mark.index) : source.pair_end(*pair)]
 
 
-def to_null(source: Source, steps: list[Step], pair: tuple[ScalarNode, Node], null: str) -> list[Cut]:
-    """Take the last entry of a mapping away, and write its owner's value as this null."""
+def to_null(source: Source, steps: list[Step], key_node: ScalarNode, value: Node, null: str) -> list[Cut]:
+    """Take the last entry of a mapping away, and write its owner's value as this null. ``steps`` lead to the mapping."""
     parent, owner = steps[-1].node, steps[-1].key
     assert owner is not None
     offset, _ = source.after_colon(owner)
-    value = f" {null}" if null else ""
+    text = f" {null}" if null else ""
     if isinstance(parent, MappingNode) and parent.flow_style:
-        return [Cut(offset, parent.end_mark.index, value)]
-    line = source.line_start(int(pair[0].start_mark.index))
-    return [_whole_lines(source, line, source.pair_end(*pair)), Cut(offset, offset, value)]
+        return [Cut(offset, parent.end_mark.index, text)]
+    line = source.line_start(int(key_node.start_mark.index))
+    return [_whole_lines(source, line, source.pair_end(key_node, value)), Cut(offset, offset, text)]
 
 
 def removal(source: Source, steps: list[Step], key_node: ScalarNode, value: Node) -> list[Cut]:
+    """Take an entry of a mapping away; a mapping that had no other stays as ``{}``. ``steps`` lead to the mapping."""
     parent: Any = steps[-1].node
     start, end = int(key_node.start_mark.index), source.pair_end(key_node, value)
     position = next(i for i, (other, _) in enumerate(parent.value) if other is key_node)

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from ulid import ULID
 
+from reconciler.errors import TrimtabError
 from reconciler.evaluate.scaling_outlook import Outlook
 from reconciler.model.change import Change, Decision, Proposal, Verdict
 from reconciler.model.inventory import Problem
@@ -31,11 +32,16 @@ OVERRIDES = "templates/"
 """Where a fleet repo keeps templates of its own."""
 
 
+People = dict[tuple[str, str], bytes | TrimtabError]
+"""Builds without our component, or why there is none: by root, and :attr:`~reconciler.steps.scene.RootScene.people`."""
+
+
 @dataclass(frozen=True)
 class Worked:
     """A pass so far: ``view`` is the head with every ready change over it, ``scene`` what was read at the phase's start.
 
-    ``judged`` are the proposals of the phase in hand; ``excluded`` (by fingerprint) what could not be proved, and why.
+    ``people`` is what was built without our component. ``judged`` are the proposals of the phase in hand; ``excluded``
+    (by fingerprint) what could not be proved, and why.
     """
 
     scene: Scene
@@ -54,6 +60,7 @@ class Worked:
     builds: int = 0
     fleet: str = ""
     machine_files: MachineFiles = field(default_factory=lambda: MachineFiles({}))
+    people: People = field(default_factory=dict)
     outlooks: Mapping[str, Outlook] = field(default_factory=dict)
 
     @property

@@ -17,7 +17,7 @@ from reconciler.model.inventory import Problem, RootState
 from reconciler.observe.kustomize import Builder
 from reconciler.render.verify import check_build
 from reconciler.steps import deciding
-from reconciler.steps.deciding import Worked
+from reconciler.steps.deciding import People, Worked
 from reconciler.steps.house import House
 from reconciler.steps.scene import RootScene, Scene, reread
 from reconciler.steps.view import View
@@ -33,7 +33,7 @@ def prove(house: House, worked: Worked) -> Worked:
     for _ in range(TRIES):
         scene = reread(house, worked.scene, worked.view)
         due = _due(house, scene, worked)
-        failed, builds = _build_all(house, scene, worked.view, due)
+        failed, builds = _build_all(house, scene, worked, due)
         worked = replace(worked, builds=worked.builds + builds)
         blame = {
             fingerprint: reason
@@ -68,17 +68,19 @@ def build_key(root: RootScene) -> str:
 
 
 def _build_all(
-    house: House, scene: Scene, view: View, due: Mapping[str, str]
+    house: House, scene: Scene, worked: Worked, due: Mapping[str, str]
 ) -> tuple[dict[str, list[tuple[str, str]]], int]:
     """What is wrong, as (path of our file or empty, reason) by root; and how many builds ran."""
     if not due or house.builder is None:
         return {}, 0
     house.step("build")
-    failed = {path: wrong for path, wrong in _compared(house.builder, scene, view, list(due)).items() if wrong}
+    before = len(worked.people)
+    compared = _compared(house.builder, scene, worked.view, list(due), worked.people)
+    failed = {path: wrong for path, wrong in compared.items() if wrong}
     for path, key in due.items():
         if path not in failed:
             house.stores.marks.set(house.name, f"build:{path}", key)
-    return failed, 2 * len(due)
+    return failed, len(due) + len(worked.people) - before
 
 
 def examine(house: House, scene: Scene) -> dict[str, list[tuple[str, str]]]:
@@ -86,17 +88,23 @@ def examine(house: House, scene: Scene) -> dict[str, list[tuple[str, str]]]:
     if house.builder is None:
         return {}
     wired = [path for path, root in scene.roots.items() if root.state.inventory.wired]
-    return _compared(house.builder, scene, scene.view, wired)
+    return _compared(house.builder, scene, scene.view, wired, {})
 
 
-def _compared(builder: Builder, scene: Scene, view: View, paths: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-    # Without our component = with an empty one in its place; files of one root cannot be built from outside of it.
-    empty = {f"{scene.roots[path].root.overlay_path}/kustomization.yaml": EMPTY_COMPONENT.encode() for path in paths}
-    builder.materialize(view.base, {**view.changed, **empty})
-    people = builder.build_many(list(paths))
+def _compared(
+    builder: Builder, scene: Scene, view: View, paths: Sequence[str], people: People
+) -> dict[str, list[tuple[str, str]]]:
+    """What is wrong with each root. ``people``: builds without our component, of earlier in the pass; new ones are added."""
+    roots = {path: scene.roots[path] for path in paths}
+    new = [path for path, root in roots.items() if (path, root.people) not in people]
+    if new:
+        # Without our component = with an empty one in its place; files of one root cannot be built from outside of it.
+        empty = {f"{roots[path].root.overlay_path}/kustomization.yaml": EMPTY_COMPONENT.encode() for path in new}
+        builder.materialize(view.base, {**view.changed, **empty})
+        people.update({(path, roots[path].people): output for path, output in builder.build_many(new).items()})
     builder.materialize(view.base, view.changed)
     built = builder.build_many(list(paths))
-    return {path: compare(scene.roots[path].state, people[path], built[path]) for path in paths}
+    return {path: compare(root.state, people[path, root.people], built[path]) for path, root in roots.items()}
 
 
 def compare(state: RootState, people: bytes | TrimtabError, built: bytes | TrimtabError) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from support.fleets import git
 
 OVERLAY = "clusters/prod/trimtab"
 COMPONENT = f"{OVERLAY}/kustomization.yaml"
+HANDOVER = f"{OVERLAY}/handover/kustomization.yaml"
 CONTAINERS = ("cache", "log", "server")
 KEYS = ("cpu", "memory")
 VALUES = {
@@ -33,7 +34,9 @@ VALUES = {
 """Each container has values of its own: a merge by lines takes equal lines of two containers for one and the same."""
 
 MACHINE = {name: f"{OVERLAY}/shop/requests-deployment-{name}.yaml" for name in ("api", "mail", "web")}
-MANIFESTS = {name: f"clusters/prod/apps/{name}.yaml" for name in ("api", "web")}
+HANDED = {name: f"{OVERLAY}/handover/shop/replicas-deployment-{name}.yaml" for name in ("api", "mail", "web")}
+MANIFESTS = {name: f"clusters/prod/apps/{name}.yaml" for name in ("api", "bare", "web")}
+ANNOTATION = ("metadata", "annotations", "trimtab.dev/base-cpu-request")
 
 Sizes = dict[str, dict[str, str]]
 """By container, then by resource."""
@@ -48,16 +51,26 @@ def text_of(name: str, sizes: Sizes, *, manifest: bool) -> bytes:
     for container, values in sorted(sizes.items()):
         lines += [f"        - name: {container}"]
         lines += ["          image: registry.example/it:1 # pinned", "          ports: []"] if manifest else []
-        lines += ["          resources:", "            requests:"]
+        lines += ["          resources:", "            requests:"] if values else []
         lines += [f"              {key}: {values[key]}" for key in KEYS if key in values]
     return ("\n".join(lines) + "\n").encode()
 
 
-def listing_of(files: Mapping[str, bytes]) -> bytes:
-    """The component's list, made from the files beside it."""
-    beside = {path: text for path, text in files.items() if path.startswith(f"{OVERLAY}/") and path != COMPONENT}
+def handed_over(name: str) -> bytes:
+    return f"apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {name}\nspec:\n  replicas: null\n".encode()
+
+
+def lists_of(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The lists of the component and of the handover within it, made from the files below."""
+    beside = {path: text for path, text in files.items() if path.startswith(f"{OVERLAY}/") and not is_generated(path)}
     parsed = {p.removeprefix(f"{OVERLAY}/"): machine_files.parse(text, path=p) for p, text in beside.items()}
-    return component.component_text(parsed).encode()
+    handover = component.handover_text(parsed)
+    lists = {COMPONENT: component.component_text(parsed).encode()}
+    return lists | ({HANDOVER: handover.encode()} if handover else {})
+
+
+def with_lists(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {path: text for path, text in files.items() if not is_generated(path)} | lists_of(files)
 
 
 def sizes_of(containers: frozenset[str], numbers: tuple[int, ...], memory: bool) -> Sizes:
@@ -79,11 +92,14 @@ value = st.tuples(st.sampled_from(CONTAINERS), st.sampled_from(KEYS), st.integer
 
 @dataclass
 class Step:
-    """One commit: whole request patches, single values in them, and single values in manifests."""
+    """One commit: whole request patches, single values in them, single values in manifests, some of which have to be added
+    with the mappings around them, and handovers (True: it is there afterwards)."""
 
     patches: dict[str, Sizes | None]
     values: dict[str, tuple[str, str, int]]
     sources: dict[str, tuple[str, str, int]]
+    annotations: dict[str, int]
+    handovers: dict[str, bool]
 
 
 def steps(most: int) -> st.SearchStrategy[Step]:
@@ -92,6 +108,8 @@ def steps(most: int) -> st.SearchStrategy[Step]:
         patches=st.dictionaries(st.sampled_from(sorted(MACHINE)), st.none() | sizes, max_size=most - 1),
         values=st.dictionaries(st.sampled_from(sorted(MACHINE)), value, max_size=most),
         sources=st.dictionaries(st.sampled_from(sorted(MANIFESTS)), value, max_size=most - 1),
+        annotations=st.dictionaries(st.sampled_from(sorted(MANIFESTS)), st.integers(1, 3), max_size=most - 1),
+        handovers=st.dictionaries(st.sampled_from(sorted(HANDED)), st.booleans(), max_size=most - 1),
     )
 
 
@@ -120,28 +138,27 @@ def files_after(files: Mapping[str, bytes], step: Step) -> dict[str, bytes]:
         after[MANIFESTS[name]] = splice.set_scalars(
             after[MANIFESTS[name]], 0, {place: VALUES[container, key][number]}, path=MANIFESTS[name]
         )
-    after[COMPONENT] = listing_of(after)
-    return after
+    for name, number in step.annotations.items():
+        sets = {ANNOTATION: f"{number}0m"}
+        after[MANIFESTS[name]] = splice.set_scalars(after[MANIFESTS[name]], 0, sets, path=MANIFESTS[name])
+    for name, there in step.handovers.items():
+        after.pop(HANDED[name], None)
+        after |= {HANDED[name]: handed_over(name)} if there else {}
+    return with_lists(after)
 
 
 def rolled_back(head: Mapping[str, bytes], plan: RollbackPlan) -> dict[str, bytes]:
-    """``plan`` on top of ``head``: whole files as they are, then single values, then the list."""
+    """``plan`` on top of ``head``: files as they are, then single values of ours, then the lists."""
     result = {**head, **plan.files}
     for edit in plan.edits:
         if edit.path not in plan.files:
             result[edit.path] = with_edit(result[edit.path], edit)
     files = {path: text for path, text in result.items() if text is not None}
-    if plan.components:
-        files[COMPONENT] = listing_of(files)
-    return files
+    return with_lists(files) if plan.components else files
 
 
 def with_edit(text: bytes, edit: ValueEdit) -> bytes:
-    if edit.form == "source":
-        place = tuple(edit.field.split("/"))
-        if edit.new is None:
-            return splice.remove_keys(text, 0, [place], path=edit.path)
-        return splice.set_scalars(text, 0, {place: edit.new}, path=edit.path)
+    assert edit.form == "requests", "people's files, and files with one value, come whole"
     current = parsed(text, edit.path)
     _, container, _, key = edit.field.split("/")
     assert current.get(container, {}).get(key) == edit.old
@@ -165,8 +182,8 @@ class Lab:
         self.writer = Writer(self.repository, author=Author(), signing=None, clock=fixed_clock(instant))
         full = sizes_of(frozenset(CONTAINERS), (0, 0, 0), memory=True)
         self.files = {path: text_of(name, full, manifest=True) for name, path in MANIFESTS.items()}
-        self.files |= {MACHINE["web"]: text_of("web", full, manifest=False)}
-        self.files[COMPONENT] = listing_of(self.files)
+        self.files |= {MANIFESTS["bare"]: text_of("bare", {name: {} for name in CONTAINERS}, manifest=True)}
+        self.files = with_lists(self.files | {MACHINE["web"]: text_of("web", full, manifest=False)})
         self.base = self.commit(self.repository.fetch(), {}, self.files, "base")
         git(self.repository.git_dir, "worktree", "add", "--quiet", "--detach", str(home / "work"), self.base)
         self.work = home / "work"
@@ -220,7 +237,7 @@ def test_a_rollback_is_git_revert_wherever_that_applies(
         assert expected in (None, lab.repository.tree_id(tips[-1]))
         return
     result = rolled_back(contents[-1], plan)
-    assert listing_of(result) == result[COMPONENT]
+    assert lists_of(result) == {path: text for path, text in result.items() if is_generated(path)}
     ours = lab.commit(tips[-1], contents[-1], result, "rollback")
     event("git revert conflicts" if expected is None else "git revert applies")
     if expected is not None:

@@ -258,6 +258,36 @@ def test_an_added_key_is_only_added_and_taking_it_away_gives_the_bytes_of_before
 
 @given(random=st.randoms(use_true_random=False))
 @settings(max_examples=250, deadline=None)
+def test_keys_that_were_added_go_with_the_mappings_that_came_with_them(random: Random) -> None:
+    """As a rollback does it: whatever the order, the bytes of before come back."""
+    text, document, writer = written(random)
+    sets: dict[Key, str] = {}
+    for parent in random.sample(writer.mappings, min(len(writer.mappings), random.randint(1, 3))):
+        start = at(text, document, parent)
+        nulls = [name for name in start if start[name] is None]
+        head = random.choice([*nulls, "new"])
+        for names in random.sample([("a",), ("b", "c"), ("b", "d"), ("e", "f", "g")], random.randint(1, 3)):
+            sets[*parent, head, *names] = "5"
+    emptied: dict[Key, str | None] = {}
+    for key in {added[:length] for added in sets for length in range(1, len(added))}:
+        try:
+            at(text, document, key)
+        except (KeyError, TypeError):
+            emptied[key] = None
+        else:
+            found = find_scalar(text, document, key, path="f.yaml")
+            emptied |= {key: found.value} if found is not None else {}
+
+    result = set_scalars(text, document, sets, path="f.yaml")
+
+    gone = random.sample(list(sets), len(sets))
+    assert remove_keys(result, document, gone, path="f.yaml", emptied=emptied) == text
+    without = remove_keys(result, document, gone, path="f.yaml")
+    assert b"{}" in without, "unless it is told to, it leaves the mappings"
+
+
+@given(random=st.randoms(use_true_random=False))
+@settings(max_examples=250, deadline=None)
 def test_removing_takes_the_key_and_nothing_else(random: Random) -> None:
     text, document, writer = written(random)
     parent = random.choice(writer.mappings)
