@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,21 +60,23 @@ def decisions(repo: FleetRepo) -> list[str]:
 def test_killed_at_every_step_each_decision_is_in_exactly_one_commit(tmp_path: Path) -> None:
     repo = prepared(tmp_path)
     start = repo.head()
+    shutil.copytree(tmp_path / "state", tmp_path / "imported")
     steps = killed_at(repo, "state", 10_000)
     whole = repo.log("%s")
     tree = git(repo.bare, "rev-parse", "main^{tree}")
+    wanted = len(decisions(repo))
     assert len(steps) > 8
     assert {"push", "pushed"} <= set(steps)
     for last in range(1, len(steps) + 1):
         git(repo.bare, "update-ref", "refs/heads/main", start)
         state = f"state-{last}"
-        repo.trimtab("usage", "import", str(tmp_path / "usage.csv"), state=state, code=0)
+        shutil.copytree(tmp_path / "imported", tmp_path / state)
         killed_at(repo, state, last)
         repo.trimtab("reconcile", "--once", "--now", repo.now, state=state, code=0)
         assert repo.log("%s") == whole, f"killed at {steps[last - 1]}"
         assert git(repo.bare, "rev-parse", "main^{tree}") == tree
         found = decisions(repo)
-        assert len(found) == len(set(found)) == len(decisions(repo))
+        assert len(found) == len(set(found)) == wanted
         left = repo.trimtab("plan", "--json", "--now", repo.now, state=state, code=0).json()
         assert left["changes"] == []
 

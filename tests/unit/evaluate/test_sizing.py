@@ -320,7 +320,7 @@ def test_a_refused_request_stays_and_its_limit_with_it() -> None:
     assert (found.recommended.cpu_request, found.recommended.cpu_limit) == (100, 200)
     assert found.saving_monthly == 0
     assert found.why["cpu"].endswith(
-        "100m → 280m refused by ann in commit 0123456 on 2026-06-16; proposed again when it differs by 20 %"
+        "100m → 280m, refused by ann in commit 0123456 on 2026-06-16; proposed again when it differs by 20 %"
     )
 
 
