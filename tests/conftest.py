@@ -1,14 +1,21 @@
 """Databases for tests: every store test runs on SQLite and, where it is installed, on PostgreSQL."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import Engine
 
 import support_postgres
 from reconciler.store.database import open_database
+
+# In CI every run tries the same examples, so that a change is judged by itself; at home each run tries new ones.
+settings.register_profile("ci", derandomize=True, deadline=None)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 BACKENDS = ["sqlite"]
 if support_postgres.binaries() is not None or support_postgres.required():

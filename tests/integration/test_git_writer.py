@@ -190,6 +190,7 @@ def children() -> list[int]:
 
 
 def test_nothing_is_left_running_or_lying_about(shared: Shared, tmp_path: Path) -> None:
+    before = children()
     with opened(shared.bare, tmp_path) as repository:
         with writing(repository) as writer:
             old = repository.fetch()
@@ -198,7 +199,7 @@ def test_nothing_is_left_running_or_lying_about(shared: Shared, tmp_path: Path) 
             assert private.stat().st_mode & 0o777 == 0o700
         assert git(repository.git_dir, "for-each-ref", "refs/trimtab") == ""
     assert not private.exists()
-    assert children() == []
+    assert set(children()) <= set(before)
 
 
 # --- moving the branch ---------------------------------------------------------------------------------------------------
