@@ -91,7 +91,7 @@ def canonical(text: str | int | float) -> str:
     spelled = str(text)
     if spelled.endswith("i") and abs(value) >= 1024:
         whole = _away_from_zero(value)
-        return format_memory(whole) if whole % 1024 == 0 else str(whole)
+        return format_memory(whole)
     if re.search(r"[eE][+-]?[0-9]", spelled):
         return _decimal(value, exponents=True)
     return _decimal(value)

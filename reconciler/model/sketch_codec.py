@@ -154,6 +154,12 @@ def unpack(
     return _in_order(headers, np.concatenate(rows), parts)
 
 
+def without_buckets(headers: NDArray[np.void]) -> Sketches:
+    """Sketches of which only samples, totals and maxima are known: they merge, and have no quantiles."""
+    nothing = np.empty(0, np.int64)
+    return _columns(headers, np.zeros(len(headers) + 1, np.int64), nothing, nothing)
+
+
 Entries = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 """Lengths by sketch; then bucket and count by entry."""
 

@@ -295,7 +295,8 @@ def _profile_complaints(spec: FleetSpec) -> list[Complaint]:
 def _cluster_complaints(clusters: list[ClusterFields]) -> list[Complaint]:
     found: list[Complaint] = []
     names: dict[str, int] = {}
-    paths: list[tuple[str, str]] = []
+    roots: dict[str, tuple[str, str]] = {}
+    inside: dict[str, tuple[str, str]] = {}
     for index, cluster in enumerate(clusters):
         at: KeyPath = ("spec", "clusters", index)
         if names.setdefault(cluster.name, index) != index:
@@ -305,16 +306,17 @@ def _cluster_complaints(clusters: list[ClusterFields]) -> list[Complaint]:
             found.append(Complaint(at, message, "path: clusters/<name> is the path that Argo CD or Flux builds"))
         for number, root in enumerate(cluster.written_roots()):
             place = (*at, "path") if cluster.path is not None else (*at, "roots", number, "path")
-            clash = next(((path, owner) for path, owner in paths if _overlap(path, root.path)), None)
+            path = PurePosixPath(root.path)
+            above = [str(parent) for parent in path.parents]
+            holders = (roots[parent] for parent in (str(path), *above) if parent in roots)
+            clash = next(holders, inside.get(str(path)))
             if clash:
                 found.append(Complaint(place, _clash_message(root.path, *clash)))
-            paths.append((root.path, cluster.name))
+            here = (root.path, cluster.name)
+            roots.setdefault(str(path), here)
+            for parent in above:
+                inside.setdefault(parent, here)
     return found
-
-
-def _overlap(one: str, other: str) -> bool:
-    first, second = PurePosixPath(one), PurePosixPath(other)
-    return first.is_relative_to(second) or second.is_relative_to(first) or "." in (one, other)
 
 
 def _clash_message(path: str, other: str, owner: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import StrictUndefined, nodes
 from jinja2.exceptions import SecurityError, TemplateSyntaxError
 from jinja2.filters import FILTERS
-from jinja2.runtime import Context
+from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import pass_context
 
@@ -63,6 +63,9 @@ _FILTERS = [
 _METHODS = frozenset(
     {"items", "keys", "values", "get", "startswith", "endswith", "lower", "upper", "strip", "split", "removeprefix"}
 )
+_PLACES = frozenset({"index", "index0", "first", "last"})
+"""What a template asks of ``loop``, and what is plain there."""
+
 _REFUSED: tuple[tuple[type[nodes.Node], str], ...] = (
     (nodes.Macro, "macros"),
     (nodes.CallBlock, "call blocks"),
@@ -145,6 +148,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         # Variables are mappings, and Jinja2 would look for an attribute of each first: half of a small file's time.
         if type(obj) is dict and attribute in obj and attribute not in _METHODS:
             return obj[attribute]
+        if type(obj) is LoopContext and attribute in _PLACES:
+            return getattr(obj, attribute)
         return super().getattr(obj, attribute)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:

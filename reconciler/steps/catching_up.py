@@ -51,11 +51,13 @@ def _with_values_put_back(house: House, commits: Sequence[LandedCommit]) -> Stan
     found = standing(commits)
     reverted = dict(found.reverted)
     written = {path for commit in found.stands for path in commit.paths}
-    for commit in commits:
+    place = {commit.sha: number for number, commit in enumerate(commits)}
+    for number, commit in enumerate(commits):
         # Of a long history, next to no commit of a person's touches a file that we ever wrote.
         if commit.ours or commit.reverted or written.isdisjoint(commit.paths):
             continue
-        earlier = [c for c in found.stands if c.at <= commit.at and c.sha not in reverted]
+        # By their order, not by their clocks: machines disagree, and --now sets ours.
+        earlier = [c for c in found.stands if place[c.sha] < number and c.sha not in reverted]
         for sha in put_back_by_people(commit, house.repository, earlier):
             reverted[sha] = commit
     return Standing(tuple(c for c in found.stands if c.sha not in reverted), reverted)

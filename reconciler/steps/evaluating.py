@@ -30,6 +30,7 @@ from reconciler.steps import gating, restoring, sizing
 from reconciler.steps.catching_up import whole_history
 from reconciler.steps.house import House
 from reconciler.steps.scene import Scene
+from reconciler.store.usage import EVERYTHING
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,7 @@ def recommend(house: House, scene: Scene, *, filter_text: str, window: str | Non
     usable, problems = readable_actions(scene.state.actions)
     covering: list[Covering] = [(action, parse_filter(action.filter).matches) for action in usable]
     override = _override(scene, window, profile)
-    found = sizing.size_all(house, scene, covering, override=override).recommendations
+    found = sizing.size_all(house, scene, covering, override=override, figures=EVERYTHING).recommendations
     return Recommended(
         recommendations=tuple(r for r in found if _matches(r, matches)),
         currency=scene.state.fleet.pricing.currency,

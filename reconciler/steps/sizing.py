@@ -21,13 +21,11 @@ from reconciler.model.workload import Workload, WorkloadKey
 from reconciler.steps import gating
 from reconciler.steps.house import House
 from reconciler.steps.scene import RootScene, Scene
+from reconciler.store.usage_read import Figures
 
 Usage = Mapping[SeriesKey, UsageSummary]
 Ooms = Mapping[tuple[WorkloadKey, str], OomRecord]
 Override = Callable[[SizingParameters], SizingParameters]
-
-_BY_BUCKET = frozenset({"quantileOfAverages", "quantileOfMaxes"})
-"""Algorithms that need averages and maxima by the hour."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +46,8 @@ class _History:
 
     house: House
     scene: Scene
-    usage_read: dict[tuple[str, int, float, float, bool], Usage]
+    figures: Figures | None
+    usage_read: dict[tuple[str, int, float, float, Figures], Usage]
     ooms_read: dict[tuple[str, int], Ooms]
     clusters: dict[str, _Around]
 
@@ -58,8 +57,8 @@ class _History:
         return self.clusters[cluster]
 
     def usage(self, cluster: str, params: SizingParameters) -> Usage:
-        by_bucket = {params.algorithm_cpu, params.algorithm_ram} & _BY_BUCKET != set()
-        key = (cluster, params.window_seconds, params.quantile_cpu, params.quantile_ram, by_bucket)
+        figures = self.figures or _figures(params)
+        key = (cluster, params.window_seconds, params.quantile_cpu, params.quantile_ram, figures)
         if key not in self.usage_read:
             since = self.scene.now - timedelta(seconds=params.window_seconds)
             self.usage_read[key] = self.house.stores.usage.summaries(
@@ -67,7 +66,7 @@ class _History:
                 since=since,
                 until=self.scene.now,
                 quantiles={"cpu": params.quantile_cpu, "memory": params.quantile_ram},
-                by_bucket=by_bucket,
+                figures=figures,
             )
         return self.usage_read[key]
 
@@ -77,6 +76,15 @@ class _History:
             since = self.scene.now - timedelta(seconds=params.window_seconds)
             self.ooms_read[key] = self.house.stores.observations.ooms(cluster, since, self.scene.now)
         return self.ooms_read[key]
+
+
+def _figures(params: SizingParameters) -> Figures:
+    """What the algorithms need."""
+    algorithms = {params.algorithm_cpu, params.algorithm_ram}
+    return Figures(
+        quantiles="quantile" in algorithms,
+        by_bucket=bool(algorithms & {"quantileOfAverages", "quantileOfMaxes"}),
+    )
 
 
 def _as_is(parameters: SizingParameters) -> SizingParameters:
@@ -91,9 +99,19 @@ class Sized:
     contexts: Mapping[tuple[str, str], SizingContext]
 
 
-def size_all(house: House, scene: Scene, covering: Sequence[Covering], *, override: Override = _as_is) -> Sized:
-    """Every container of the fleet, by the parameters of the action that covers it, else of the fleet's ``rightsizing``."""
-    history = _History(house, scene, {}, {}, {})
+def size_all(
+    house: House,
+    scene: Scene,
+    covering: Sequence[Covering],
+    *,
+    override: Override = _as_is,
+    figures: Figures | None = None,
+) -> Sized:
+    """Every container of the fleet, by the parameters of the action that covers it, else of the fleet's ``rightsizing``.
+
+    ``figures``: what the recommendations' usage is to tell; None = just what their algorithms need.
+    """
+    history = _History(house, scene, figures, {}, {}, {})
     sizing_actions = [(a, m) for a, m in covering if a.action == "containerRequestRightSizing"]
     contexts: dict[tuple[str, str], SizingContext] = {}
     found: list[ContainerRecommendation] = []

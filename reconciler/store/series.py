@@ -70,10 +70,8 @@ def _keys_of(ids: dict[Identity, int]) -> dict[int, SeriesKey]:
     for (cluster, namespace, kind, name, container, resource), number in ids.items():
         at = (namespace, kind, name)
         if at not in owners:
-            owners[at] = WorkloadKey.model_construct(cluster=cluster, namespace=namespace, kind=kind, name=name)
-        keys[number] = SeriesKey.model_construct(
-            workload=owners[at], container=container, resource=cast(Resource, resource)
-        )
+            owners[at] = WorkloadKey(cluster=cluster, namespace=namespace, kind=kind, name=name)
+        keys[number] = SeriesKey(workload=owners[at], container=container, resource=cast(Resource, resource))
     return keys
 
 

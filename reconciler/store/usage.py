@@ -18,9 +18,11 @@ from reconciler.store.seen import DAY
 from reconciler.store.series import SeriesIndex
 from reconciler.store.tables import usage_clusters, usage_hours, usage_series
 from reconciler.store.transactions import insert_into, lock_cluster, reading, writing
-from reconciler.store.usage_read import DEFAULT_QUANTILE, Window, summarize
+from reconciler.store.usage_read import DEFAULT_QUANTILE, Figures, Window, summarize
 from reconciler.store.usage_rows import LAST_DAY, Ints, key_of
 from reconciler.store.usage_write import Batch, fold_in
+
+EVERYTHING = Figures()
 
 _HOURS_KEPT_SECONDS = 2 * DAY
 
@@ -89,13 +91,13 @@ class UsageStore:
         until: datetime,
         quantiles: Mapping[Resource, float],
         series: Iterable[SeriesKey] | None = None,
-        by_bucket: bool = True,
+        figures: Figures = EVERYTHING,
     ) -> dict[SeriesKey, UsageSummary]:
         """What the history says of a cluster's series from ``since`` to ``until``, all hours and days that overlap it.
 
-        ``base`` has all four algorithms, ``quantile…`` at ``quantiles`` of the series' resource; without ``by_bucket``,
-        ``max`` and ``quantile`` only, which is a fifth quicker. ``series``: only these. Series without a sample in the
-        window are left out.
+        ``base`` has all four algorithms, ``quantile…`` at ``quantiles`` of the series' resource, or with ``figures`` only
+        what is asked for, which is up to twice as quick. ``series``: only these. Series without a sample in the window
+        are left out.
         """
         window = Window(int(since.timestamp()), int(until.timestamp()))
         with reading(self._engine) as connection:
@@ -104,7 +106,7 @@ class UsageStore:
                 wanted = set(series)
                 keys = {number: key for number, key in keys.items() if key in wanted}
             q = np.array([quantiles.get(key.resource, DEFAULT_QUANTILE) for key in keys.values()])
-            return summarize(connection, keys, q, window, by_bucket=by_bucket)
+            return summarize(connection, keys, q, window, figures)
 
 
 def _refuse_unusable(samples: Samples) -> None:

@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, select
 
 from reconciler.model.observation import SeriesKey, UsageSummary
+from reconciler.model.sketch_codec import without_buckets
 from reconciler.model.sketches import Sketches, concatenate, inverted_cdf_rank
 from reconciler.store.instants import from_seconds
 from reconciler.store.seen import DAY
 from reconciler.store.tables import usage_days, usage_hours, usage_series
 from reconciler.store.transactions import fetch_raw
 from reconciler.store.usage_rows import (
+    DAY_HEADER,
     HOUR_SECONDS,
     LAST_DAY,
     Floats,
@@ -21,14 +23,29 @@ from reconciler.store.usage_rows import (
     Ints,
     read_stats,
     split_key,
+    unpack_day_headers,
     unpack_days,
     unpack_hours,
 )
 
 DEFAULT_QUANTILE = 0.95
 
+_SHOWN = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+
 _SERIES_AT_A_TIME = 1_000
 """Bounds memory: some ten megabytes of sketches are decoded side by side."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is read beside the number of samples, their maximum and average.
+
+    ``quantiles``: ``quantile`` and p50, p95, p99, for which all sketches have to be read. ``by_bucket``:
+    ``quantileOfAverages`` and ``quantileOfMaxes``, for which all hours have to be.
+    """
+
+    quantiles: bool = True
+    by_bucket: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,38 +85,35 @@ class _Buckets:
 
 
 def summarize(
-    connection: Connection, keys: Mapping[int, SeriesKey], q: Floats, window: Window, *, by_bucket: bool = True
+    connection: Connection, keys: Mapping[int, SeriesKey], q: Floats, window: Window, figures: Figures
 ) -> dict[SeriesKey, UsageSummary]:
-    """Summaries of the series ``keys`` (by id, ascending), each at its own ``q``.
-
-    ``by_bucket``: with ``quantileOfAverages`` and ``quantileOfMaxes``, for which all hours have to be read.
-    """
+    """Summaries of the series ``keys`` (by id, ascending), each at its own ``q``."""
     summaries: dict[SeriesKey, UsageSummary] = {}
     ids = np.fromiter(keys, np.int64, len(keys))
     named = list(keys.values())
     for begin in range(0, len(ids), _SERIES_AT_A_TIME):
         some = slice(begin, begin + _SERIES_AT_A_TIME)
-        read = _read(connection, ids[some], window, by_bucket=by_bucket)
+        read = _read(connection, ids[some], window, figures)
         if read is not None:
-            summaries.update(_summaries(named[some], q[some], *read))
+            summaries.update(_summaries(named[some], q[some], figures, *read))
     return summaries
 
 
-def _read(
-    connection: Connection, ids: Ints, window: Window, *, by_bucket: bool
-) -> tuple[_Part, _Buckets | None] | None:
-    rows = fetch_raw(connection, _rows_of(usage_days, "sketch", ids, window))
+def _read(connection: Connection, ids: Ints, window: Window, figures: Figures) -> tuple[_Part, _Buckets | None] | None:
+    column = usage_days.c.sketch if figures.quantiles else func.substr(usage_days.c.sketch, 1, DAY_HEADER.itemsize)
+    rows = fetch_raw(connection, _rows_of(usage_days, column, ids, window))
     if not rows:
         return None
     keys = np.array([row[0] for row in rows], np.int64)
     series, day = split_key(keys)
-    days = unpack_days([row[1] for row in rows])
+    unpacked = unpack_days if figures.quantiles else unpack_day_headers
+    days = unpacked([row[1] for row in rows])
     everything = _Part(np.searchsorted(ids, series), days.first + day * DAY, days.last + day * DAY, days.sketches)
 
     inside = (everything.last >= window.begin) & (everything.first < window.end)
     edge = inside & ((everything.first < window.begin) | (everything.last >= window.end))
     buckets = None
-    if by_bucket:
+    if figures.by_bucket:
         hour_keys, stats = _read_hours(connection, ids, window)
         has_hours = np.isin(keys, hour_keys)
         buckets = _buckets(everything, np.flatnonzero(inside & ~has_hours), ids, hour_keys, stats)
@@ -108,7 +122,8 @@ def _read(
     cut = edge & has_hours
     part = _pick(everything, np.flatnonzero(inside & ~cut))
     if cut.any():
-        part = _join(part, _read_cut(connection, ids, keys[cut], _pick(everything, np.flatnonzero(cut)), window))
+        days_cut = _pick(everything, np.flatnonzero(cut))
+        part = _join(part, _read_cut(connection, ids, keys[cut], days_cut, window, figures))
     return part, buckets
 
 
@@ -120,12 +135,12 @@ def _keys_with_hours(connection: Connection, keys: Ints) -> Ints:
     return np.array([row[0] for row in fetch_raw(connection, query)], np.int64)
 
 
-def _rows_of(table: Table, column: str, ids: Ints, window: Window) -> Select[Any]:
+def _rows_of(table: Table, column: ColumnElement[Any], ids: Ints, window: Window) -> Select[Any]:
     """Rows of these series on the days of the window: one range of keys a series."""
     base = usage_series.c.id * (LAST_DAY + 1)
     first, last = window.begin // DAY, min((window.end - 1) // DAY, LAST_DAY)
     return (
-        select(table.c.key, table.c[column])
+        select(table.c.key, column)
         .join_from(usage_series, table, table.c.key.between(base + first, base + last))
         .where(usage_series.c.id.in_(ids.tolist()))
     )
@@ -133,7 +148,7 @@ def _rows_of(table: Table, column: str, ids: Ints, window: Window) -> Select[Any
 
 def _read_hours(connection: Connection, ids: Ints, window: Window) -> tuple[Ints, HourStats]:
     """The keys of the rows that still have hours, and the records of the hours that are in the window."""
-    rows = fetch_raw(connection, _rows_of(usage_hours, "stats", ids, window))
+    rows = fetch_raw(connection, _rows_of(usage_hours, usage_hours.c.stats, ids, window))
     keys = np.array([row[0] for row in rows], np.int64)
     stats = read_stats([row[1] for row in rows])
     return keys, stats.take(_inside(_starts(keys, stats), window))
@@ -147,7 +162,7 @@ def _inside(starts: Ints, window: Window) -> Ints:
     return np.flatnonzero((starts >= window.begin) & (starts < window.end))
 
 
-def _read_cut(connection: Connection, ids: Ints, keys: Ints, days: _Part, window: Window) -> _Part:
+def _read_cut(connection: Connection, ids: Ints, keys: Ints, days: _Part, window: Window, figures: Figures) -> _Part:
     """The hours in the window of the days that it cuts."""
     query = select(usage_hours.c.key, usage_hours.c.stats, usage_hours.c.sketches)
     rows = connection.execute(query.where(usage_hours.c.key.in_(keys.tolist()))).all()
@@ -160,7 +175,7 @@ def _read_cut(connection: Connection, ids: Ints, keys: Ints, days: _Part, window
         position=np.searchsorted(ids, split_key(found)[0])[stats.row],
         first=np.maximum(starts, days.first[day]),
         last=np.minimum(starts + HOUR_SECONDS - 1, days.last[day]),
-        sketches=unpack_hours(stats, [row[2] for row in rows]),
+        sketches=unpack_hours(stats, [row[2] for row in rows]) if figures.quantiles else without_buckets(stats.records),
     )
     return _pick(hours, _inside(starts, window))
 
@@ -192,32 +207,31 @@ def _buckets(days: _Part, coarse: Ints, ids: Ints, hour_keys: Ints, stats: HourS
 
 
 def _summaries(
-    keys: Sequence[SeriesKey], q: Floats, part: _Part, buckets: _Buckets | None
+    keys: Sequence[SeriesKey], q: Floats, figures: Figures, part: _Part, buckets: _Buckets | None
 ) -> dict[SeriesKey, UsageSummary]:
     merged = part.sketches.merge_by(part.position, len(keys))
     first = np.full(len(keys), np.iinfo(np.int64).max)
     last = np.zeros(len(keys), np.int64)
     np.minimum.at(first, part.position, part.first)
     np.maximum.at(last, part.position, part.last)
-    base = {"max": merged.maxima, "quantile": merged.quantiles(q)}
+    base, quantiles = {"max": merged.maxima}, {}
+    if figures.quantiles:
+        base["quantile"] = merged.quantiles(q)
+        quantiles = {name: merged.quantiles(share) for name, share in _SHOWN.items()}
     if buckets is not None:
         base["quantileOfAverages"] = _quantile_of(buckets.averages, buckets.position, q)
         base["quantileOfMaxes"] = _quantile_of(buckets.maxima, buckets.position, q)
-    columns = (
-        merged.samples,
-        first,
-        last,
-        merged.totals / np.maximum(merged.samples, 1),
-        *[merged.quantiles(p) for p in (0.50, 0.95, 0.99)],
-    )
-    rows = zip(keys, *[column.tolist() for column in columns], _dicts(base, len(keys)), strict=True)
+    columns = (merged.samples, first, last, merged.totals / np.maximum(merged.samples, 1))
+    rows = zip(keys, *[column.tolist() for column in columns], _rows(base, keys), _rows(quantiles, keys), strict=True)
     return {key: _summary(*values) for key, *values in rows if values[0]}
 
 
-def _dicts(columns: Mapping[str, Floats], length: int) -> Iterator[dict[str, float]]:
-    """``columns`` as one dict a row."""
-    rows = zip(*[column.tolist() for column in columns.values()], strict=True) if length else ()
-    return (dict(zip(columns, row, strict=True)) for row in rows)
+def _rows(columns: Mapping[str, Floats], keys: Sequence[SeriesKey]) -> Iterator[dict[str, float]]:
+    """``columns`` as one dict for each key."""
+    if not columns:
+        return ({} for _ in keys)
+    values = zip(*[column.tolist() for column in columns.values()], strict=True)
+    return (dict(zip(columns, row, strict=True)) for row in values)
 
 
 def _quantile_of(values: Floats, position: Ints, q: Floats) -> Floats:
@@ -233,21 +247,14 @@ def _quantile_of(values: Floats, position: Ints, q: Floats) -> Floats:
 
 
 def _summary(
-    samples: int,
-    first: int,
-    last: int,
-    average: float,
-    p50: float,
-    p95: float,
-    p99: float,
-    base: dict[str, float],
+    samples: int, first: int, last: int, average: float, base: dict[str, float], quantiles: dict[str, float]
 ) -> UsageSummary:
-    return UsageSummary.model_construct(
+    return UsageSummary(
         samples=samples,
         maximum=base["max"],
         average=average,
         base=base,
-        quantiles={"p50": p50, "p95": p95, "p99": p99},
+        quantiles=quantiles,
         first=from_seconds(first),
         last=from_seconds(last),
     )

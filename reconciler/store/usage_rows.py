@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reconciler.model.sketch_codec import HEADER, join, pack, records_at, unpack
+from reconciler.model.sketch_codec import HEADER, join, pack, records_at, unpack, without_buckets
 from reconciler.model.sketches import Sketches
 
 HOUR_SECONDS = 3600
@@ -21,7 +21,8 @@ HOURS_A_DAY = 24
 SPAN = np.dtype([("first", "<u4"), ("last", "<u4")])
 """The second of the day of the first and of the last sample."""
 
-_DAY = np.dtype([*SPAN.descr, *HEADER.descr])
+DAY_HEADER = np.dtype([*SPAN.descr, *HEADER.descr])
+"""What a blob of ``usage_days`` begins with."""
 
 HOUR = np.dtype([("hour", "u1"), ("size", "<u4"), *HEADER.descr])
 """An hour of the day, the length of its payload, and its sketch's header."""
@@ -45,7 +46,7 @@ def split_key(key: Ints) -> tuple[Ints, Ints]:
 
 @dataclass(frozen=True, eq=False)
 class Days:
-    """Decoded rows of ``usage_days``; ``first`` and ``last`` are seconds of the day."""
+    """Decoded rows of ``usage_days``; ``first`` and ``last`` are seconds of the day. ``sketches`` may be without buckets."""
 
     first: Ints
     last: Ints
@@ -60,9 +61,15 @@ def pack_days(days: Days) -> list[bytes]:
 
 def unpack_days(blobs: Sequence[bytes]) -> Days:
     data, begin, end = join(blobs)
-    records = records_at(data, begin, _DAY)
-    sketches = unpack(records, data, begin + _DAY.itemsize, end)
+    records = records_at(data, begin, DAY_HEADER)
+    sketches = unpack(records, data, begin + DAY_HEADER.itemsize, end)
     return Days(records["first"].astype(np.int64), records["last"].astype(np.int64), sketches)
+
+
+def unpack_day_headers(headers: Sequence[bytes]) -> Days:
+    """The same from :data:`DAY_HEADER` bytes alone: sketches without buckets."""
+    records = np.frombuffer(b"".join(headers), DAY_HEADER)
+    return Days(records["first"].astype(np.int64), records["last"].astype(np.int64), without_buckets(records))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,10 +15,10 @@ def test_every_measure_runs_and_prints_what_is_wanted() -> None:
         assert f"== {heading}" in done.stdout
     for words_of in (
         "raw fast-import",
-        "the first pass",
-        "largest relative error",
-        "peak memory",
-        "bytes per container",
+        "first pass of the process",
+        "largest error of a quantile",
+        "peak of memory",
+        "bytes a series and day",
     ):
         assert words_of in done.stdout, words_of
     assert done.stdout.count("ratio") >= 6

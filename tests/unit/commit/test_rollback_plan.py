@@ -24,6 +24,10 @@ def requests(cpu: str | None = None, memory: str | None = None, comment: str = "
     ).encode()
 
 
+def replicas(name: str) -> bytes:
+    return f"apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {name}\nspec:\n  replicas: null\n".encode()
+
+
 def hpa(low: int, high: int) -> bytes:
     return (
         "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata:\n  name: web\n  annotations:\n"
@@ -175,6 +179,80 @@ def test_a_persons_manifest_goes_back_by_key_path_and_document() -> None:
         ("source", "Deployment", "web", "metadata/annotations/trimtab.dev~1base-cpu-request", "y", "x"),
         ("source", "Deployment", "web", "spec/containers/server/cpu", "250m", "500m"),
     ]
+
+
+BARE = """\
+# the web team's
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+spec:
+  replicas: 1
+  containers:
+  - name: server
+    image: web # pinned
+  - name: log
+    resources:
+  - name: mesh
+    resources: {}
+  - name: flow
+    resources: {limits: {cpu: 1}}
+"""
+
+
+def sized(text: str) -> str:
+    return (
+        text.replace("  name: web\nspec", '  name: web\n  annotations:\n    trimtab.dev/base: "1"\nspec')
+        .replace("image: web # pinned\n", "image: web # pinned\n    resources:\n      requests:\n        cpu: 100m\n")
+        .replace("name: log\n    resources:\n", "name: log\n    resources:\n      requests:\n        cpu: 10m\n")
+        .replace("name: mesh\n    resources: {}\n", "name: mesh\n    resources: {requests: {cpu: 20m, memory: 1Mi}}\n")
+        .replace("{limits: {cpu: 1}}", "{limits: {cpu: 1}, requests: {cpu: 30m}}")
+    )
+
+
+def test_mappings_that_came_with_the_values_go_away_with_them() -> None:
+    """As `git revert` would have it, although somebody has edited the file since."""
+    later = sized(BARE).replace("replicas: 1", "replicas: 4")
+    result = plan({MANIFEST: BARE.encode()}, {MANIFEST: sized(BARE).encode()}, {MANIFEST: later.encode()})
+    assert result.files == {MANIFEST: BARE.replace("replicas: 1", "replicas: 4").encode()}
+    assert result.kept == ()
+
+
+def test_a_mapping_in_which_somebody_has_put_something_stays_for_that() -> None:
+    later = sized(BARE).replace("cpu: 100m\n", "cpu: 100m\n        memory: 1Gi\n")
+    result = plan({MANIFEST: BARE.encode()}, {MANIFEST: sized(BARE).encode()}, {MANIFEST: later.encode()})
+    added = "image: web # pinned\n    resources:\n      requests:\n        memory: 1Gi\n"
+    assert result.files == {MANIFEST: BARE.replace("image: web # pinned\n", added).encode()}
+
+
+def test_an_object_that_is_gone_from_the_file_is_left_alone() -> None:
+    one, two = "kind: A\nmetadata: {name: a}\nv: %s\n", "---\nkind: B\nmetadata: {name: b}\nv: %s\n"
+    before, after, head = ((one % 1 + two % 1), (one % 2 + two % 2), (one % 2 + "# only one now\n"))
+    result = plan(*({MANIFEST: text.encode()} for text in (before, after, head)))
+    assert result.files == {MANIFEST: (one % 1 + "# only one now\n").encode()}
+    assert [(edit.target.name, edit.new) for edit in result.kept] == [("b", None)]
+
+
+def test_lists_within_lists_go_back_from_the_inside() -> None:
+    """A handover that is still there keeps its list, and that list its entry in the outer one."""
+    handover = "clusters/prod/trimtab/handover"
+
+    def overlay(*names: str) -> dict[str, bytes]:
+        files = {f"{handover}/shop/replicas-deployment-{name}.yaml": replicas(name) for name in names}
+        inner = {f"{handover}/kustomization.yaml": listing(*names)} if names else {}
+        return {**files, **inner, COMPONENT: listing("handover") if names else listing("")}
+
+    alone = plan(overlay(), overlay("web"), overlay("web"))
+    assert alone.components == ()
+    assert alone.files[f"{handover}/kustomization.yaml"] is None
+    assert alone.files[COMPONENT] == listing("")
+    both = plan(overlay(), overlay("web"), overlay("web", "api"))
+    assert both.files == {f"{handover}/shop/replicas-deployment-web.yaml": None}
+    assert both.components == (f"{handover}/kustomization.yaml", COMPONENT)
+    second = plan(overlay("web"), overlay("web", "api"), overlay("web", "api"))
+    assert second.components == ()
+    assert COMPONENT not in second.files
 
 
 def test_a_declared_policy_is_configuration() -> None:

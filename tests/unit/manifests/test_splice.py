@@ -198,6 +198,31 @@ def test_a_removed_key_takes_its_value_along_and_nothing_else(text: str, key: st
     assert remove_keys(text.encode(), 0, [tuple(key.split("/"))], path="f.yaml").decode() == result
 
 
+@pytest.mark.parametrize(
+    ("text", "emptied", "result"),
+    [
+        ("x: 1\na:\n  b:\n    c: 1\n", {"a/b": None}, "x: 1\na: {}\n"),
+        ("x: 1\na:\n  b:\n    c: 1\ny: 2\n", {"a/b": None, "a": None}, "x: 1\ny: 2\n"),
+        ("a:\n  b:\n    c: 1\n", {"a/b": None, "a": None}, "{}\n"),
+        ("x: 1\na:\n  b:\n    c: 1\n", {"a/b": None, "a": ""}, "x: 1\na:\n"),
+        ("a: # why\n  b:\n    c: 1\n", {"a/b": None, "a": ""}, "a: # why\n"),
+        ("a:\n  b: {c: 1}\n", {"a/b": "~"}, "a:\n  b: ~\n"),
+        ("a: {b: {c: 1}, d: 2}\n", {"a/b": None}, "a: {d: 2}\n"),
+        # What somebody else has put there stays, and so does a comment.
+        ("a:\n  b:\n    c: 1\n    d: 2\n", {"a/b": None, "a": None}, "a:\n  b:\n    d: 2\n"),
+        ("a:\n  b:\n    # why\n    c: 1\n", {"a/b": None, "a": None}, "a:\n  b: {}\n    # why\n"),
+        ("x: 1\na:\n  b: # why\n    c: 1\n", {"a/b": None, "a": None}, "x: 1\na:\n  b: {} # why\n"),
+        # An item of a list stays an item.
+        ("a:\n- name: b\n  c: 1\n", {"a": None, "a/b": None}, "a:\n- name: b\n"),
+    ],
+)
+def test_a_mapping_that_becomes_empty_is_what_it_is_told_to_become(
+    text: str, emptied: dict[str, str | None], result: str
+) -> None:
+    keys = {tuple(key.split("/")): value for key, value in emptied.items()}
+    assert remove_keys(text.encode(), 0, [("a", "b", "c")], path="f.yaml", emptied=keys).decode() == result
+
+
 def test_removing_an_anchor_that_is_in_use_is_refused() -> None:
     with pytest.raises(InputError):
         remove_keys(b"a: &x 1\nb: *x\n", 0, [("a",)], path="f.yaml")
