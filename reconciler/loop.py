@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from threading import Event
 
 from reconciler.errors import RetryLater, TrimtabError
+from reconciler.model.fleet import Fleet
 from reconciler.model.plan import Pass
 from reconciler.steps import catching_up, deciding, evaluating, landing, proving, resting, undoing
 from reconciler.steps.evaluating import Recommended
 from reconciler.steps.house import House, Timings
-from reconciler.steps.scene import keep, read_scene, reread
+from reconciler.steps.scene import keep, read_fleet_of, read_scene, reread
 from reconciler.steps.undoing import Undone
 from reconciler.steps.view import View
 
@@ -100,6 +101,15 @@ def _work_out(house: House, head: str, timings: Timings) -> deciding.Worked:
         with timings.stage("observe"):
             worked = worked.on(reread(house, worked.scene, worked.view))
     return worked
+
+
+def look(house: House) -> tuple[str, Fleet]:
+    """What is at the head of the branch now, and the fleet that it declares; nothing is decided.
+
+    :raises Stalled: when trimtab.yaml cannot be used, or names another branch.
+    """
+    view = View(house.repository.tree(house.repository.fetch()))
+    return view.commit, read_fleet_of(house, view).fleet
 
 
 def recommend(

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -26,6 +27,18 @@ class Settings(BaseSettings):
     git_password: SecretStr = Field(
         default=SecretStr(""), description="Password or token for a fleet repo behind http or https."
     )
+
+    secret_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Signs agents' tokens and cursors; default is a random one, kept in the state directory. "
+        "Several servers on one database need the same.",
+    )
+    jwt_secret: SecretStr = Field(default=SecretStr(""), description="Verifies users' JWTs that are signed with HS256.")
+    jwks_url: str = Field(default="", description="Verifies users' JWTs by the keys that this URL lists.")
+    rate_limit: str = Field(
+        default="600/minute", description="Requests that one key, user or agent may make; 429 beyond it."
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="How the server writes its log.")
 
     @property
     def fleets(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """A scaling policy: the fields of the Scaling API's request body, whether made through the API or declared in Git."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -84,3 +85,36 @@ class ScalingPolicy(Model):
     windows: Windows = Windows()
     source: Literal["git", "api"] = "git"
     path: str = ""
+
+
+class StoredPolicy(Model):
+    """A policy made through the API."""
+
+    id: str
+    organization: str
+    spec: ScalingPolicySpec
+    created_at: datetime
+    updated_at: datetime
+
+    def as_policy(self) -> ScalingPolicy:
+        return ScalingPolicy(id=self.id, spec=self.spec, source="api")
+
+
+class PolicyState(Model):
+    """What the newest pass made of a policy.
+
+    ``desired_replicas`` is None until something was observed. ``conflict``: why it does nothing as things are; ``held``:
+    what holds its change, and until when. ``objects``: what of it stands in Git (its HPA, its NodePool), as
+    ``kind namespace/name``; ``revision``: its newest standing commit. ``failure``: why its newest change could not be applied.
+    """
+
+    policy_id: str
+    current_replicas: int | None = None
+    desired_replicas: int | None = None
+    conflict: str = ""
+    held: str = ""
+    cluster: str = ""
+    objects: tuple[str, ...] = ()
+    revision: str = ""
+    failure: str = ""
+    evaluated_at: datetime | None = None

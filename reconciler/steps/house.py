@@ -12,14 +12,20 @@ from reconciler.clock import Clock, stopwatch
 from reconciler.commit.repository import Repository
 from reconciler.model.observation import PushBody
 from reconciler.observe.kustomize import Builder
+from reconciler.store.agents import AgentStore
 from reconciler.store.cache import CacheStore
 from reconciler.store.changes import ChangeStore, DecisionLog
+from reconciler.store.commands import CommandStore
+from reconciler.store.keys import KeyStore
 from reconciler.store.leases import LeaseStore
 from reconciler.store.marks import MarkStore
 from reconciler.store.observations import ObservationStore
+from reconciler.store.policies import PolicyStore
 from reconciler.store.pushes import record_push
 from reconciler.store.refusals import RefusalStore
+from reconciler.store.reports import ReportStore
 from reconciler.store.usage import UsageStore
+from reconciler.store.verdicts import VerdictStore
 
 INPUTS = "inputs"
 """The mark that changes with every recorded input."""
@@ -41,6 +47,12 @@ class Stores:
     leases: LeaseStore
     cache: CacheStore
     marks: MarkStore
+    keys: KeyStore
+    agents: AgentStore
+    policies: PolicyStore
+    commands: CommandStore
+    reports: ReportStore
+    verdicts: VerdictStore
     engine: Engine
 
     def inputs_version(self) -> str:

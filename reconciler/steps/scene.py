@@ -10,9 +10,10 @@ from reconciler.errors import Stalled, TrimtabError, Where
 from reconciler.gate.windows import check_window
 from reconciler.manifests import machine_files
 from reconciler.model.change import Refusal
-from reconciler.model.fleet import Cluster, Root
+from reconciler.model.fleet import Cluster, Fleet, Root
 from reconciler.model.inventory import Inventory, Problem, RootState
 from reconciler.model.observation import Observation
+from reconciler.model.policy import ScalingPolicy
 from reconciler.model.state import FleetState
 from reconciler.model.window import Windows
 from reconciler.observe.git_state import read_fleet
@@ -76,8 +77,7 @@ def read_scene(house: House, view: View, now: datetime) -> Scene:
 
     :raises Stalled: when trimtab.yaml cannot be used.
     """
-    state = read_fleet(view, check_window=check_window)
-    _same_branch(house, state)
+    state = read_fleet_of(house, view)
     roots = {root.path: (cluster, root) for cluster in state.fleet.clusters for root in cluster.roots}
     read = _read_roots(house, view, roots)
     return Scene(
@@ -88,6 +88,29 @@ def read_scene(house: House, view: View, now: datetime) -> Scene:
         observations={c.name: house.stores.observations.newest(c.name) for c in state.fleet.clusters},
         refusals=house.stores.refusals.standing(house.name),
     )
+
+
+def read_fleet_of(house: House, view: View) -> FleetState:
+    """trimtab.yaml, policies/ and actions/ at ``view``; with them the policies made through the API that are about this fleet.
+
+    :raises Stalled: when trimtab.yaml cannot be used.
+    """
+    state = read_fleet(view, check_window=check_window)
+    _same_branch(house, state)
+    made = [stored.as_policy() for stored in house.stores.policies.of(state.fleet.name)]
+    return state.model_copy(
+        update={"policies": (*state.policies, *(policy for policy in made if concerns(policy, state.fleet)))}
+    )
+
+
+def concerns(policy: ScalingPolicy, fleet: Fleet) -> bool:
+    """Whether a policy's target belongs to ``fleet``: an organization may have several fleet repos."""
+    if policy.spec.runtime == "kubernetes":
+        named = {name for cluster in fleet.clusters for name in (cluster.name, cluster.id)}
+        return policy.spec.cluster is None or policy.spec.cluster in named
+    if policy.spec.runtime == "docker":
+        return policy.spec.target_namespace in {pool.name for pool in fleet.host_pools}
+    return True
 
 
 def _same_branch(house: House, state: FleetState) -> None:

@@ -232,3 +232,108 @@ marks = Table(
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organization", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("prefix", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("clusters", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+    UniqueConstraint("hash", name="uq_api_keys_hash"),
+)
+"""``hash`` is SHA-256 of the key: 190 random bits need no slow hash. ``scopes`` and ``clusters`` are joined by spaces."""
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organization", Text, nullable=False),
+    Column("platform", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("hostname", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("cluster", Text, nullable=False),
+    Column("host_pool", Text, nullable=False),
+    Column("observed_as", Text, nullable=False),
+    Column("registered_at", BigInteger, nullable=False),
+    Column("last_seen", BigInteger, nullable=False),
+    Column("container_count", Integer, nullable=False),
+    UniqueConstraint("organization", "platform", "name", "hostname", name="uq_agents"),
+    Index("ix_agents_observed_as", "observed_as"),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organization", Text, nullable=False),
+    Column("target", Text),
+    Column("spec", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("deleted_at", BigInteger),
+    UniqueConstraint("organization", "target", name="uq_policies_target"),
+)
+"""Policies made through the API. A deleted one stays, without its target, so that its files are known to be ours to drop."""
+
+policy_states = Table(
+    "policy_states",
+    metadata,
+    Column("policy_id", Text, primary_key=True),
+    Column("fleet", Text, nullable=False),
+    Column("evaluated_at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("ix_policy_states_fleet", "fleet"),
+)
+"""What the newest pass made of each policy, declared ones too."""
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("seq", RowId, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("agent_id", Text, nullable=False),
+    Column("policy_id", Text, nullable=False),
+    Column("change_id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("issued_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("answered_at", BigInteger),
+    UniqueConstraint("id", name="uq_commands_id"),
+    Index("ix_commands_waiting", "agent_id", "answer", "expires_at"),
+    sqlite_autoincrement=True,
+)
+
+status_reports = Table(
+    "status_reports",
+    metadata,
+    Column("agent_id", Text, primary_key=True),
+    Column("cluster", Text, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("ix_status_reports_cluster", "cluster"),
+)
+"""The newest report of each agent; ``cluster`` is the key that its cluster is observed as."""
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("fleet", Text, primary_key=True),
+    Column("fingerprint", Text, primary_key=True),
+    Column("change_id", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index("ix_verdicts_change", "change_id"),
+)
+"""Who approved or rejected which decision, by its fingerprint: another value needs another approval."""

@@ -1,0 +1,85 @@
+"""Agents as the server knows them, what they are told to do, and what they say came of it (DESIGN §8)."""
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from reconciler.model.base import Model
+
+Platform = Literal["kubernetes", "docker"]
+AgentStatus = Literal["connected", "stale", "disconnected"]
+
+CONNECTED = timedelta(seconds=45)
+STALE = timedelta(seconds=300)
+COMMAND_LIFETIME = timedelta(minutes=2)
+"""A command that nobody has answered by then is not delivered any more."""
+
+
+class Agent(Model):
+    """One registered agent. ``observed_as``: the key under which its cluster or host pool is observed."""
+
+    id: str
+    organization: str
+    platform: Platform
+    name: str
+    hostname: str
+    version: str = ""
+    cluster: str = ""
+    host_pool: str = ""
+    observed_as: str
+    registered_at: datetime
+    last_seen: datetime
+    container_count: int = 0
+
+    def status(self, now: datetime) -> AgentStatus:
+        """By when it was last heard of."""
+        silent = now - self.last_seen
+        if silent <= CONNECTED:
+            return "connected"
+        return "stale" if silent <= STALE else "disconnected"
+
+
+class DockerScale(Model):
+    """The payload of ``docker.scale``: how many containers of the group the host is to run."""
+
+    host_pool: str
+    group: str
+    replicas: int
+    from_replicas: int
+    lb_pool_ref: str | None = None
+
+
+class Command(Model):
+    """One command on its way to one agent. ``answer`` is empty until the first result has come in."""
+
+    id: str
+    agent_id: str
+    policy_id: str
+    change_id: str = ""
+    type: Literal["docker.scale"] = "docker.scale"
+    payload: DockerScale
+    issued_at: datetime
+    expires_at: datetime
+    answer: Literal["", "succeeded", "failed"] = ""
+    message: str = ""
+    answered_at: datetime | None = None
+
+
+class ObjectStatus(Model):
+    """What an agent says of one object that it was given. ``namespace`` is empty for cluster-scoped ones."""
+
+    api_version: str
+    kind: str
+    namespace: str = ""
+    name: str
+    status: Literal["applied", "failed", "drifted"]
+    message: str = ""
+
+
+class StatusReport(Model):
+    """The newest report of a cluster's agent: the revision that it has brought about, object by object."""
+
+    agent_id: str
+    cluster: str
+    revision: str
+    at: datetime
+    objects: tuple[ObjectStatus, ...] = ()
