@@ -1,0 +1,61 @@
+"""What the routes have at hand: stores, the stewards of the fleet repos, tokens, the clock."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from api.tokens import Tokens
+from reconciler.clock import Clock
+from reconciler.model.fleet import Cluster, Fleet
+from reconciler.settings import Settings
+from reconciler.steps.house import Stores
+from reconciler.steward import Steward
+
+
+@dataclass(frozen=True)
+class Server:
+    """One per process. ``closing`` is set when the process is told to stop, so that nobody polls on."""
+
+    settings: Settings
+    stores: Stores
+    stewards: tuple[Steward, ...]
+    clock: Clock
+    tokens: Tokens
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def of(self, organization: str) -> tuple[Steward, ...]:
+        """The stewards of an organization's fleet repos: those that could be read, and declare its name."""
+        return tuple(s for s in self.stewards if s.watch.fleet is not None and s.watch.fleet.name == organization)
+
+    def fleets(self, organization: str) -> Iterator[tuple[Steward, Fleet]]:
+        """The same, each with its fleet."""
+        for steward in self.of(organization):
+            if steward.watch.fleet is not None:
+                yield steward, steward.watch.fleet
+
+    def cluster(self, organization: str, name_or_id: str) -> tuple[Steward, Cluster] | None:
+        """The cluster of that name or id, and the steward of the fleet repo that it belongs to."""
+        for steward, fleet in self.fleets(organization):
+            for cluster in fleet.clusters:
+                if name_or_id and name_or_id in (cluster.name, cluster.id):
+                    return steward, cluster
+        return None
+
+    def host_pool(self, organization: str, name: str) -> Steward | None:
+        """The steward of the fleet repo that declares a host pool."""
+        return next((s for s, fleet in self.fleets(organization) if name in {p.name for p in fleet.host_pools}), None)
+
+    def clusters(self, organization: str) -> tuple[Cluster, ...]:
+        return tuple(cluster for _, fleet in self.fleets(organization) for cluster in fleet.clusters)
+
+    def nudge(self, stewards: Iterable[Steward]) -> None:
+        """Something was observed that these fleet repos' policies depend on."""
+        self.stores.recorded()
+        for steward in stewards:
+            steward.nudge()
+
+    def wake(self, organization: str) -> None:
+        """A person has changed something of an organization's: its passes begin at once."""
+        self.stores.recorded()
+        for steward in self.of(organization):
+            steward.wake()
