@@ -1,5 +1,6 @@
 """Kubernetes policies as proposals: an HPA per policy, written when it differs from the head of the branch (DESIGN §6)."""
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,10 @@ DECISIVE = ("minReplicas", "maxReplicas", "metrics/cpu", "metrics/memory")
 """The figures of an HPA that a refusal is about; its behavior and its owner's name only come with them."""
 
 
+MADE_BY_API = re.compile(r"scp_[0-9]{16,}")
+"""The id of a policy that was made through the Scaling API: the instant in nanoseconds."""
+
+
 @dataclass(frozen=True, eq=False)
 class ScalingResult:
     """``proposals``: an HPA before its handover. ``problems`` name a policy's file and field; ``outlooks`` by policy id."""
@@ -41,6 +46,7 @@ def policy_proposals(
     observations: Mapping[str, Observation],
     refusals: Iterable[Refusal] = (),
     policies_complete: bool,
+    ended: Collection[str] = (),
     sized_cpu: Collection[WorkloadKey] = frozenset(),
     pressures: Mapping[str, float] | None = None,
 ) -> ScalingResult:
@@ -48,7 +54,8 @@ def policy_proposals(
 
     ``observations`` by cluster name. ``sized_cpu``: workloads whose CPU this pass sizes, beside those whose overlay or
     annotation says so already. ``pressures``: percent by policy id (``nodepool_proposals``), for the forecast.
-    Without ``policies_complete`` no file is taken for an orphan.
+    Without ``policies_complete`` no file is taken for an orphan; nor is one of a policy that was made through an API,
+    unless it is among ``ended``: another server's database may know it.
     """
     live = {cluster: Live.of(observation, now) for cluster, observation in observations.items()}
     scaling = _Scaling(Index.of(roots), fleet, live, Refusals(refusals), frozenset(sized_cpu), pressures or {})
@@ -57,7 +64,7 @@ def policy_proposals(
     for policy in sorted(asked, key=lambda policy: (not policy.spec.live, policy.spec.name, policy.id)):
         scaling.decide(policy)
     if policies_complete:
-        scaling.drop_orphans({policy.id for policy in policies})
+        scaling.drop_orphans({policy.id for policy in policies}, ended)
     return ScalingResult(
         tuple(scaling.proposals), tuple(scaling.notes), tuple(scaling.problems), dict(sorted(scaling.outlooks.items()))
     )
@@ -103,10 +110,16 @@ class _Scaling:
         if policy.spec.live:
             self._propose(outlook, placed)
 
-    def drop_orphans(self, known: Collection[str]) -> None:
+    def drop_orphans(self, known: Collection[str], ended: Collection[str]) -> None:
         """Files whose policy is gone. Where the workload is gone too, the file is a stale one: no window holds those."""
         for owner, files in sorted(self._files_of.items()):
-            for found in files if owner and owner not in known else ():
+            if not owner or owner in known:
+                continue
+            if MADE_BY_API.fullmatch(owner) and owner not in ended:
+                paths = ", ".join(found.path for found in files)
+                self.notes.append(f"policy {owner} is not in this database; what it wrote stays: {paths}")
+                continue
+            for found in files:
                 workload = self._index.target_of(found)
                 subject = Subject(kind="policy", id=owner, name=owner)
                 if workload is not None:

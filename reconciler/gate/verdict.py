@@ -37,7 +37,7 @@ def verdict(proposal: Proposal, *, windows: Sequence[Windows], now: datetime, bu
     """
     if proposal.blocked:
         return Verdict(allowed=False, reason=proposal.blocked)
-    if proposal.approval_required:
+    if proposal.approval_required and not proposal.approved_by:
         return Verdict(allowed=False, reason="needs approval")
     heeded = () if proposal.ignores_windows else windows
     by_windows = rollback_verdict(heeded, now) if proposal.kind == "rollback" else _by_windows(tuple(heeded), now)

@@ -80,6 +80,7 @@ class Proposal(Model):
     ignores_windows: bool = False
     ignores_budget: bool = False
     approval_required: bool = False
+    approved_by: str = ""
     blocked: str = ""
     reverts: str = ""
     policy_snapshot: dict[str, object] = {}

@@ -11,7 +11,7 @@ class FleetState(Model):
     """trimtab.yaml, policies/ and actions/ at one commit.
 
     ``policies_complete`` is false when a file of policies/ could not be read: then nothing may be concluded from a
-    policy's absence. ``actions_complete`` likewise.
+    policy's absence. ``actions_complete`` likewise. ``ended_policies``: made through the API and deleted there, by id.
     """
 
     commit: str
@@ -19,5 +19,6 @@ class FleetState(Model):
     policies: tuple[ScalingPolicy, ...] = ()
     actions: tuple[ActionConfig, ...] = ()
     problems: tuple[Problem, ...] = ()
+    ended_policies: frozenset[str] = frozenset()
     policies_complete: bool = True
     actions_complete: bool = True

@@ -5,6 +5,7 @@ remembers the refused values. Everything is read from Git, so that a lost databa
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 
 from reconciler.commit.history import LandedCommit, scan
 from reconciler.commit.rollback import value_edits
@@ -12,12 +13,16 @@ from reconciler.commit.standing import Standing, put_back_by_people, standing
 from reconciler.commit.values import is_generated, is_machine_path, is_yaml, same_value, values_of
 from reconciler.errors import InputError, Stalled
 from reconciler.model.change import Refusal
+from reconciler.model.policy import ScalingPolicySpec
 from reconciler.steps.house import House
 
 SCANNED = "scanned"
 """The mark that says up to which commit history was read."""
 
 POLICY_KIND = "ScalingPolicy"
+
+_GIT_TICK = timedelta(seconds=1)
+"""Git notes the time in whole seconds."""
 
 
 def catch_up(house: House, head: str) -> None:
@@ -112,6 +117,8 @@ def _read_reverts(house: House, new: Sequence[LandedCommit], head: str) -> None:
         for undone in undone_by.get(commit.sha, []):
             if commit.kind != "turnup":
                 house.stores.refusals.add(house.name, _refused(house, undone, commit))
+            if undone.trailers.policy:
+                _restore_made(house, undone, commit, found, commits)
             if undone.trailers.change:
                 house.stores.changes.mark(undone.trailers.change, "reverted", commit=undone.sha, at=commit.at)
         if commit.kind == "other":
@@ -150,6 +157,36 @@ def _refused(house: House, undone: LandedCommit, by: LandedCommit) -> list[Refus
     return refused
 
 
+def _restore_made(
+    house: House, undone: LandedCommit, by: LandedCommit, found: Standing, commits: Sequence[LandedCommit]
+) -> None:
+    """A policy made through the API gets the fields from before the commit that was undone (nothing earlier: dry run).
+
+    Not where a newer commit of its stands, nor where a person has decided anew: since the commit, or, beside a person's
+    own revert, in fields that differ from those that were reverted.
+    """
+    policy = house.stores.policies.find(undone.trailers.policy)
+    if policy is None or policy.updated_at >= by.at + _GIT_TICK or not policy.spec.live:
+        return
+    if by.kind != "rollback" and policy.spec != _spec_at(house, undone):
+        return
+    place = {commit.sha: number for number, commit in enumerate(commits)}
+    stands = policy_commits(found, policy.id)
+    if stands and place[stands[-1].sha] > place[undone.sha]:
+        return
+    spec = _spec_at(house, stands[-1]) if stands else None
+    house.stores.policies.update(policy.id, spec or policy.spec.model_copy(update={"dry_run": True}), by.at)
+
+
+def _spec_at(house: House, commit: LandedCommit) -> ScalingPolicySpec | None:
+    """The fields that a policy had when it made ``commit``; None when the store does not know it any more."""
+    change = house.stores.changes.find(commit.trailers.change)
+    for decision in change.decisions if change else ():
+        if decision.proposal.policy_snapshot:
+            return ScalingPolicySpec.model_validate(decision.proposal.policy_snapshot)
+    return None
+
+
 def _declared_anew(house: House, commit: LandedCommit) -> None:
     """A person who edits a policy after its values were refused has decided anew: the refusals end."""
     paths = [path for path in commit.paths if path.startswith("policies/") and is_yaml(path)]
@@ -165,8 +202,8 @@ def _declared_anew(house: House, commit: LandedCommit) -> None:
 
 
 def _forget_what_stands_again(house: House, found: Standing) -> None:
-    """A revert that was itself reverted refuses nothing any more."""
+    """A revert that was itself reverted refuses nothing any more. What a person has rejected is in no commit, and stays."""
     undoing = {by.sha for by in found.reverted.values()}
     for refusal in house.stores.refusals.standing(house.name):
-        if refusal.commit not in undoing:
+        if refusal.commit and refusal.commit not in undoing:
             house.stores.refusals.clear(house.name, refusal.subject, refusal.path, refusal.field)

@@ -129,7 +129,8 @@ def draft(house: House, worked: Worked) -> Worked:
     ready, held, blocked = worked.earlier
     proposals, out = _without_excluded(worked)
     decisions = _decide(house, worked.scene.now, proposals)
-    allowed = _grouped(worked, [d for d, v in decisions if v.allowed])
+    ids = ChangeIds(house.stores.changes.change_ids(decision.id for decision, _ in decisions))
+    allowed = _grouped(worked, [d for d, v in decisions if v.allowed], ids)
     rationed = gating.ration(
         allowed,
         limit=worked.scene.state.fleet.delivery.commits_per_hour,
@@ -147,7 +148,7 @@ def draft(house: House, worked: Worked) -> Worked:
         ready = (*ready, drawn)
         view.lay(drawn.files)
     for verdict, members in _by_verdict(decisions):
-        for change in _grouped(worked, members):
+        for change in _grouped(worked, members, ids):
             drawn = _drawn(worked, change.model_copy(update={"verdict": verdict, "state": "held"}), view)
             held = (*held, drawn) if drawn.files else held
     blocked = (*blocked, *(p for p, _ in proposals if p.blocked), *out)
@@ -179,9 +180,26 @@ def new_id(now: datetime) -> str:
     return str(ULID.from_datetime(now))
 
 
-def _grouped(worked: Worked, decisions: Sequence[Decision]) -> tuple[Change, ...]:
+class ChangeIds:
+    """A change keeps its id for as long as its first decision is open, so that people can name it from one pass to the next."""
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        self._known = known
+        self._given: set[str] = set()
+
+    def of(self, change: Change) -> Change:
+        for decision in change.decisions:
+            before = self._known.get(decision.id, "")
+            if before and before not in self._given:
+                self._given.add(before)
+                return change.model_copy(update={"id": before})
+        return change
+
+
+def _grouped(worked: Worked, decisions: Sequence[Decision], ids: ChangeIds) -> tuple[Change, ...]:
     group_by = worked.scene.state.fleet.delivery.group_by
-    return group_changes(decisions, group_by, new_id=lambda: new_id(worked.scene.now))
+    made = group_changes(decisions, group_by, new_id=lambda: new_id(worked.scene.now))
+    return tuple(ids.of(change) for change in made)
 
 
 def _by_verdict(decisions: Sequence[tuple[Decision, Verdict]]) -> list[tuple[Verdict, list[Decision]]]:

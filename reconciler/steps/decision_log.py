@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 
 from reconciler.evaluate.scaling_forecast import Forecast
 from reconciler.evaluate.scaling_outlook import Outlook
-from reconciler.model.change import Change
+from reconciler.model.change import Change, Proposal
 from reconciler.model.log import DecisionRow, LogAction
+from reconciler.model.policy import Runtime, ScalingPolicySpec
 from reconciler.render.machine_text import machine_text
 from reconciler.render.templates import Templates
 from reconciler.steps.house import House
@@ -35,12 +36,35 @@ def _rows(house: House, change: Change, action: LogAction, outlooks: Outlooks, o
             policy_id=change.subject.id,
             change_id=change.id,
             decision_id=decision.id,
-            runtime="kubernetes",
+            runtime=_runtime(decision.proposal),
             action="rollback" if action == "apply" and change.kind == "rollback" else action,
             dry_run=False,
             rendered_manifest=_written(house, change),
-            outcome=outcome or decision.proposal.reason,
+            outcome=outcome or _outcome(decision.proposal, outlook),
         ).model_copy(update=_forecast(outlook.forecast if outlook else None))
+
+
+def _runtime(proposal: Proposal) -> Runtime:
+    """By the files: a policy that is gone still has them."""
+    first = proposal.edits[0].path.partition("/")[0] if proposal.edits else ""
+    return _RUNTIME_OF_FOLDER.get(first, "kubernetes")
+
+
+_RUNTIME_OF_FOLDER: dict[str, Runtime] = {"docker": "docker", "lxc": "lxc"}
+
+
+def _outcome(proposal: Proposal, outlook: Outlook | None) -> str:
+    """In the words of the Scaling API's document where it has some; else the decision's own reason."""
+    if proposal.kind == "hpa" and outlook is not None and any(edit.new is not None for edit in proposal.edits):
+        return f"Applying HPA spec: {_hpa_words(outlook.policy.spec)}."
+    return proposal.reason
+
+
+def _hpa_words(spec: ScalingPolicySpec) -> str:
+    """``2 to 10 replicas, CPU 70% target``."""
+    targets = (("CPU", spec.cpu_target_percent), ("memory", spec.memory_target_percent))
+    metrics = "".join(f", {name} {percent:g}% target" for name, percent in targets if percent is not None)
+    return f"{spec.min_replicas} to {spec.max_replicas} replicas{metrics}"
 
 
 def _written(house: House, change: Change) -> str:
@@ -82,11 +106,11 @@ def log_dry_runs(house: House, outlooks: Outlooks, templates: Templates) -> None
             DecisionRow(
                 ts=house.now(),
                 policy_id=outlook.policy.id,
-                runtime="kubernetes",
+                runtime=spec.runtime,
                 action="dry_run",
                 dry_run=True,
                 rendered_manifest=manifest,
-                outcome=f"Would apply HPA spec: {spec.min_replicas} to {spec.max_replicas} replicas.",
+                outcome=f"Would apply HPA spec: {_hpa_words(spec)}.",
             ).model_copy(update=_forecast(outlook.forecast))
         )
     house.stores.log.append_once(house.name, rows)

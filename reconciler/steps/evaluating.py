@@ -68,6 +68,7 @@ def policies_phase(house: House, scene: Scene) -> Evaluated:
         observations=scene.observations,
         refusals=scene.refusals,
         policies_complete=state.policies_complete,
+        ended=state.ended_policies,
         pressures=pools.pressures,
     )
     restored = [p for policy in state.policies if (p := restoring.restored(house, scene, policy))]

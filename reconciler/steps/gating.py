@@ -54,9 +54,18 @@ def judge(scene: Scene, proposals: Sequence[Proposal]) -> list[tuple[Proposal, V
         key = (proposal.cluster, proposal.subject.id)
         if key not in windows:
             windows[key] = owners(scene, cluster=proposal.cluster, subject=proposal.subject)
-        said = verdict(proposal, windows=windows[key], now=scene.now, budget=unlimited)
-        judged.append((proposal, _delivered(scene, said)))
+        told = _approved(scene, proposal)
+        said = verdict(told, windows=windows[key], now=scene.now, budget=unlimited)
+        judged.append((told, _delivered(scene, said)))
     return judged
+
+
+def _approved(scene: Scene, proposal: Proposal) -> Proposal:
+    """With who has approved just these values, where somebody has."""
+    by = scene.approvals.get(proposal.fingerprint) if proposal.approval_required and scene.approvals else None
+    if not by:
+        return proposal
+    return proposal.model_copy(update={"approved_by": by, "reason": f"{proposal.reason}; approved by {by}"})
 
 
 def _delivered(scene: Scene, said: Verdict) -> Verdict:

@@ -30,6 +30,7 @@ def unchanged(house: House, head: str, timings: Timings) -> Pass | None:
         return None
     if rest.inputs != inputs_version(house):
         return None
+    house.stores.policies.still(house.name, house.now())
     return rest.found.model_copy(update={"at": house.now(), "seconds": dict(timings.seconds)})
 
 

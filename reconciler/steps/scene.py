@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
@@ -49,6 +49,8 @@ class Scene:
     roots: Mapping[str, RootScene]
     observations: Mapping[str, Observation]
     refusals: tuple[Refusal, ...]
+    approvals: Mapping[str, str] = field(default_factory=dict)
+    """Who approved which decision, by its fingerprint."""
 
     @cached_property
     def windows(self) -> Mapping[str, Windows]:
@@ -87,6 +89,7 @@ def read_scene(house: House, view: View, now: datetime) -> Scene:
         roots=read,
         observations={c.name: house.stores.observations.newest(c.name) for c in state.fleet.clusters},
         refusals=house.stores.refusals.standing(house.name),
+        approvals=house.stores.verdicts.approved(house.name),
     )
 
 
@@ -99,7 +102,10 @@ def read_fleet_of(house: House, view: View) -> FleetState:
     _same_branch(house, state)
     made = [stored.as_policy() for stored in house.stores.policies.of(state.fleet.name)]
     return state.model_copy(
-        update={"policies": (*state.policies, *(policy for policy in made if concerns(policy, state.fleet)))}
+        update={
+            "policies": (*state.policies, *(policy for policy in made if concerns(policy, state.fleet))),
+            "ended_policies": house.stores.policies.ended(state.fleet.name),
+        }
     )
 
 

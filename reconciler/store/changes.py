@@ -106,6 +106,16 @@ class ChangeStore:
         with reading(self._engine) as connection:
             return _ids(connection, fleet, wanted)
 
+    def change_ids(self, decision_ids: Iterable[str]) -> dict[str, str]:
+        """The open changes that decisions were last saved in, by the decision's id."""
+        found: dict[str, str] = {}
+        query = select(decisions.c.id, decisions.c.change_id).join(changes, changes.c.id == decisions.c.change_id)
+        with reading(self._engine) as connection:
+            for some in chunks_of(decision_ids):
+                mine = query.where(decisions.c.id.in_(some), changes.c.state.in_(OPEN_STATES))
+                found.update({row.id: row.change_id for row in connection.execute(mine)})
+        return found
+
     def assign(self, fleet: str, candidates: Mapping[str, str]) -> dict[str, str]:
         """Agree on the ids of decisions: the one that is stored for a fingerprint, else its candidate, stored from now on.
 

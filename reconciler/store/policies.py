@@ -113,6 +113,12 @@ class PolicyStore:
             old = (policy_states.c.fleet == fleet, policy_states.c.evaluated_at < to_micros(at))
             connection.execute(delete(policy_states).where(*old))
 
+    def still(self, fleet: str, at: datetime) -> None:
+        """A pass found everything as the one before: the states of its policies are as of now."""
+        mine = update(policy_states).where(policy_states.c.fleet == fleet)
+        with writing(self._engine) as connection:
+            connection.execute(mine.values(evaluated_at=to_micros(at)))
+
     def states(self, fleets: Iterable[str]) -> dict[str, PolicyState]:
         """By policy id."""
         query = select(policy_states).where(policy_states.c.fleet.in_(list(fleets)))
