@@ -4,13 +4,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from support import zygote
 from support.replay import CLUSTER, NOW, REAL
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -66,18 +66,10 @@ class FleetRepo:
             "TRIMTAB_STATE_DIR": str(self.home / state),
             "TRIMTAB_FLEET": fleet or str(self.bare),
             "HOME": str(self.home),
-            "COLUMNS": "200",
-            "NO_COLOR": "1",
             **self.env,
+            **zygote.FIXED,
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "reconciler.cli", *words],
-            capture_output=True,
-            text=True,
-            env=env,
-            cwd=self.home,
-            check=False,
-        )
+        done = zygote.run(list(words), env, self.home)
         ran = Ran(done.returncode, done.stdout, done.stderr)
         if code is not None and ran.code != code:
             raise AssertionError(f"trimtab {' '.join(words)} ended with {ran.code}, not {code}:\n{ran.text}")
