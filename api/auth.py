@@ -1,20 +1,37 @@
 """Who asks, and what they may do (DESIGN §9).
 
 A route declares what it needs, once: ``Annotated[Principal, Depends(needs("scaling:write"))]`` for keys and users,
-``Annotated[Agent, Depends(this_agent)]`` for the agent's own routes, which take that agent's token only.
+``Annotated[Agent, Depends(this_agent)]`` for the agent's own routes, which take that agent's token only. Both are
+for plain and async routes: what is remembered is answered at once, the rest is looked up in a thread. Both count the
+request against the rate limit of who makes it.
 """
 
-from collections.abc import Callable
+import hashlib
 from dataclasses import dataclass
-from typing import Annotated
+from datetime import datetime, timedelta
+from typing import Annotated, TypeVar
 
+import anyio
 from fastapi import Depends, Request
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 
-from api.errors import Forbidden, Unauthorized
+from api.errors import BadRequest, Forbidden, Lapsed, Unauthorized
+from api.limits import Limits
 from api.server import Server
+from api.tokens import Recent
 from reconciler.model.access import Scope, grants
 from reconciler.model.agent import Agent
 from reconciler.store.keys import PREFIX
+
+REMEMBERED = timedelta(seconds=5)
+"""A key, and that an agent is registered, is looked up again after this: a revoked key works for so long at most."""
+
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
+_KEPT = 10_000
+_LOOKUPS_AT_ONCE = 4
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,57 +56,211 @@ def server_of(request: Request) -> Server:
     return found
 
 
-HasServer = Annotated[Server, Depends(server_of)]
+async def _server(request: Request) -> Server:
+    return server_of(request)
+
+
+HasServer = Annotated[Server, Depends(_server)]
 
 
 def credential(request: Request) -> str:
     """The key or token of a request, from ``X-API-Key`` or ``Authorization: Bearer``.
 
     :raises Unauthorized: without one.
+    :raises BadRequest: with two that differ.
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    given = token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "").strip()
+    given = {_sent(name, value) for name, value in request.scope["headers"]} - {""}
+    if len(given) > 1:
+        raise BadRequest("two different credentials were sent: send Authorization: Bearer, or X-API-Key, not both")
     if not given:
         raise Unauthorized(
-            "credentials are needed: send Authorization: Bearer <key or token>, or X-API-Key: <key>",
-            headers={"WWW-Authenticate": "Bearer"},
+            "credentials are needed: send Authorization: Bearer <key or token>, or X-API-Key: <key>", headers=_CHALLENGE
         )
+    return given.pop()
+
+
+def _sent(name: bytes, value: bytes) -> str:
+    if name == b"x-api-key":
+        return value.strip().decode("latin-1")
+    if name == b"authorization":
+        scheme, _, token = value.partition(b" ")
+        return token.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
+    return ""
+
+
+class Porter:
+    """Knows who comes in: one for each application, with what it remembers of keys and agents, and the rate limits."""
+
+    def __init__(self, server: Server) -> None:
+        """:raises InputError: when the rate limit in the settings cannot be read."""
+        self._server = server
+        self._limits = Limits(server.settings.rate_limit, server.clock)
+        self._keys: Recent[str, tuple[Principal, datetime]] = Recent(_KEPT)
+        self._agents: Recent[str, tuple[Agent, datetime]] = Recent(_KEPT)
+        self._once_good: Recent[str, bool] = Recent(_KEPT)
+        self._threads = anyio.CapacityLimiter(_LOOKUPS_AT_ONCE)
+
+    async def principal(self, request: Request) -> Principal:
+        """Who asks, by a key or a user's token, within the rate limit."""
+        address = _address(request)
+        try:
+            secret = credential(request)
+            digest = hashlib.sha256(secret.encode()).hexdigest()
+            found = _fresh(self._keys.get(digest), self._server.clock())
+            if found is None:
+                if self._once_good.get(digest) is None:
+                    self._limits.guessing(address)
+                found = await anyio.to_thread.run_sync(self._look_up, secret, digest, limiter=self._threads)
+        except Unauthorized as error:
+            raise self._failed(error, address) from None
+        request.scope["state"].update(organization=found.organization, principal=found.id)
+        self._limits.count("principal", found.id)
+        return found
+
+    def _look_up(self, secret: str, digest: str) -> Principal:
+        try:
+            found = identify(secret, self._server)
+        except Unauthorized:
+            self._once_good.drop(digest)
+            raise
+        if secret.startswith(PREFIX):
+            self._keys.put(digest, (found, self._server.clock()))
+        self._once_good.put(digest, True)
+        return found
+
+    async def agent(self, request: Request, agent_id: str) -> Agent:
+        """The agent of that id, by its own token, within the rate limit."""
+        try:
+            now = self._server.clock()
+            named, organization = self._server.tokens.agent(_agent_token(request), now)
+            request.scope["state"].update(organization=organization, principal=named, routine=True)
+            self._limits.count("agent", named)
+            if named != agent_id:
+                raise Forbidden("this token is another agent's: register again to get your own")
+            agent = _fresh(self._agents.get(agent_id), now)
+            if agent is None:
+                agent = await anyio.to_thread.run_sync(self._look_up_agent, agent_id, limiter=self._threads)
+            if agent.organization != organization:
+                raise _gone()
+        except Unauthorized as error:
+            raise self._failed(error, _address(request)) from None
+        return agent
+
+    def _look_up_agent(self, agent_id: str) -> Agent:
+        agent = self._server.stores.agents.find(agent_id)
+        if agent is None:
+            raise _gone()
+        self._agents.put(agent_id, (agent, self._server.clock()))
+        return agent
+
+    def forget_agent(self, agent_id: str) -> None:
+        """To be called when an agent was deleted or registered anew: its next request looks it up again."""
+        self._agents.drop(agent_id)
+
+    def _failed(self, error: Unauthorized, address: str) -> Unauthorized:
+        """:raises TooManyRequests: in its place, when the address has failed too often."""
+        if not isinstance(error, Lapsed):
+            self._limits.failed(address)
+        error.headers = {**_CHALLENGE, **error.headers}
+        return error
+
+
+def _fresh(entry: tuple[T, datetime] | None, now: datetime) -> T | None:
+    """What is remembered, unless it is too old, or the clock was turned back."""
+    if entry is None or not entry[1] <= now <= entry[1] + REMEMBERED:
+        return None
+    return entry[0]
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "unknown"
+
+
+def _agent_token(request: Request) -> str:
+    given = credential(request)
+    if given.startswith(PREFIX):
+        raise Unauthorized("this route takes the agent's own token, not a key: register with the key to get one")
     return given
 
 
-def needs(scope: Scope) -> Callable[[Request, Server], Principal]:
-    """The principal of a request, which must hold ``scope``."""
+def _gone() -> Lapsed:
+    return Lapsed("the agent is not registered any more: register again")
 
-    def principal(request: Request, server: HasServer) -> Principal:
-        found = identify(credential(request), server)
-        if not grants(found.scopes, scope):
-            raise Forbidden(f"the scope {scope} is needed")
+
+def porter_of(request: Request) -> Porter:
+    """The porter of the application that a request came to."""
+    found = request.app.state.porter
+    assert isinstance(found, Porter)
+    return found
+
+
+class Needs(SecurityBase):
+    """The principal of a request, which must hold ``scope``.
+
+    FastAPI sees a security scheme, named after the scope, which :mod:`api.document` turns into what people read.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.scheme_name = f"needs {scope}"
+        self.model = HTTPBearer()
+
+    async def __call__(self, request: Request) -> Principal:
+        found = await porter_of(request).principal(request)
+        if not grants(found.scopes, self.scope):
+            raise Forbidden(f"the scope {self.scope} is needed")
         return found
 
-    principal.__name__ = f"needs {scope}"
-    return principal
+
+def needs(scope: Scope) -> Needs:
+    """For ``Depends``: the :class:`Principal` of a request, which must hold ``scope``.
+
+    :raises Unauthorized: without a valid key or user's token. :raises Forbidden: without the scope.
+    :raises TooManyRequests: over the rate limit.
+    """
+    return Needs(scope)
+
+
+class ThisAgent(SecurityBase):
+    """The agent of the path parameter ``agent_id``, by its own token."""
+
+    def __init__(self) -> None:
+        self.scheme_name = "agent"
+        self.model = HTTPBearer(bearerFormat="JWT")
+
+    async def __call__(self, agent_id: str, request: Request) -> Agent:
+        """The agent as it was at most :data:`REMEMBERED` ago.
+
+        :raises Unauthorized: without a token, with one that has expired or is none of ours, or when the agent was deleted.
+        :raises Forbidden: with another agent's token. :raises TooManyRequests: over the rate limit.
+        """
+        return await porter_of(request).agent(request, agent_id)
+
+
+this_agent = ThisAgent()
 
 
 def identify(secret: str, server: Server) -> Principal:
-    """:raises Unauthorized: when the key or token is not valid."""
-    if not secret.startswith(PREFIX):
-        raise Unauthorized("the key or token is not valid")
-    key = server.stores.keys.find(secret)
-    if key is None:
-        raise Unauthorized("the key is not valid, or was revoked")
-    return Principal(key.id, key.organization, key.name, frozenset(key.scopes), key.clusters)
+    """Whose key or user's token this is. Asks the database or the JWKS host.
 
-
-def this_agent(agent_id: str, request: Request, server: HasServer) -> Agent:
-    """The agent of the path, by its own token.
-
-    :raises Unauthorized: without a token, with one that has expired or is none of ours, or when the agent was deleted.
-    :raises Forbidden: with another agent's token.
+    :raises Unauthorized: when it is not valid. :raises Forbidden: when it is an agent's.
     """
-    named, organization = server.tokens.agent(credential(request), server.clock())
-    if named != agent_id:
-        raise Forbidden("this token is another agent's: register again to get your own")
-    agent = server.stores.agents.find(agent_id)
-    if agent is None or agent.organization != organization:
-        raise Unauthorized("the agent is not registered any more: register again")
-    return agent
+    if secret.startswith(PREFIX):
+        key = server.stores.keys.find(secret)
+        if key is None:
+            raise Unauthorized("the key is not valid, or was revoked")
+        return Principal(key.id, key.organization, key.name, frozenset(key.scopes), key.clusters)
+    if _is_agents(secret, server):
+        raise Forbidden("this is an agent's token: it is good for that agent's own routes only; use a key here")
+    claims = server.tokens.user(secret, server.clock())
+    return Principal(f"user:{claims.subject}", claims.organization, claims.subject, claims.scopes)
+
+
+def _is_agents(secret: str, server: Server) -> bool:
+    try:
+        server.tokens.agent(secret, server.clock())
+    except Lapsed:
+        return True
+    except Unauthorized:
+        return False
+    return True

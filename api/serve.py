@@ -1,49 +1,120 @@
 """From settings to a running server: stores, one steward for each fleet repo, tokens."""
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
+from tempfile import NamedTemporaryFile
 
 import jwt
+import structlog
 
+from api.claims import Claims
+from api.metrics import Stored
 from api.server import Server
 from api.tokens import Tokens
 from reconciler.bootstrap import open_house, open_stores, state_dir
-from reconciler.clock import Clock, system_clock
+from reconciler.clock import Clock, stopwatch, system_clock
+from reconciler.commit.credentials import scrub
+from reconciler.report.metrics import Metrics, Outcome
 from reconciler.settings import Settings
-from reconciler.steps.house import Stores
-from reconciler.steward import Steward
+from reconciler.steps.house import House, Stores
+from reconciler.steward import Heard, Steward
 
 _JWKS_TIMEOUT_SECONDS = 5
+_LEAST_JOIN_SECONDS = 0.1
+STOP_SECONDS = 20.0
+"""How long the stewards get to finish their commits. One that takes longer is lost nothing by ending: the next start sees
+whether its push has landed."""
+
+log = structlog.get_logger(__name__)
 
 
 @contextmanager
 def open_server(
-    settings: Settings, *, interval: float = 30.0, passes: bool = True, clock: Clock = system_clock
+    settings: Settings,
+    *,
+    interval: float = 30.0,
+    passes: bool = True,
+    clock: Clock = system_clock,
+    step: Callable[[str], None] = lambda _name: None,
 ) -> Iterator[Server]:
-    """A server whose stewards run until the block ends; then each finishes the commit in hand."""
-    stores = open_stores(settings)
-    stewards = tuple(_steward(url, settings, stores, interval, passes, clock) for url in settings.fleets)
-    server = Server(settings, stores, stewards, clock, _tokens(settings))
+    """A server whose stewards run until the block ends; then each finishes the commit in hand.
+
+    ``step`` is told each step of every pass, as :class:`~reconciler.steps.house.House` says.
+    """
+    stores, metrics = open_stores(settings), Metrics()
+    urls = tuple(dict.fromkeys(settings.fleets))
+    stewards: list[Steward] = []
+    claims = Claims([scrub(url) for url in urls], stores.marks, lost=lambda place: stewards[place].wake())
+    for place, url in enumerate(urls):
+        keeper = Steward(
+            url,
+            _opening(settings, url, stores, clock, _both(metrics.steps(), step)),
+            interval=interval,
+            clock=clock,
+            passes=passes,
+            tell=partial(_heard, metrics),
+            admit=partial(claims.admit, place),
+        )
+        stewards.append(keeper)
+    server = Server(settings, stores, tuple(stewards), clock, _tokens(settings), metrics=metrics)
+    metrics.registry.register(Stored(stores, clock))
     for steward in stewards:
         steward.start()
     try:
         yield server
     finally:
-        for steward in stewards:
-            steward.stop()
-        stores.engine.dispose()
+        close(server)
 
 
-def _steward(url: str, settings: Settings, stores: Stores, interval: float, passes: bool, clock: Clock) -> Steward:
+def close(server: Server) -> None:
+    """Flush what is buffered, let the stewards finish, and let go of the database."""
+    for steward in server.stewards:
+        steward.wind_down()
+    for flush in server.on_stop:
+        try:
+            flush()
+        except Exception:  # the others are to be flushed all the same
+            log.exception("flush", of=getattr(flush, "__qualname__", ""))
+    elapsed = stopwatch()
+    for steward in server.stewards:
+        if not steward.stop(max(_LEAST_JOIN_SECONDS, STOP_SECONDS - elapsed())):
+            log.warning("a fleet repo is still busy: it is left as it is", fleet=steward.watch.url)
+    server.stores.engine.dispose()
+
+
+def _opening(
+    settings: Settings, url: str, stores: Stores, clock: Clock, step: Callable[[str], None]
+) -> Callable[[], AbstractContextManager[House]]:
     mine = settings.model_copy(update={"fleet": url})
-    return Steward(
-        url,
-        lambda: open_house(mine, clock=clock, stores=stores),
-        interval=interval,
-        clock=clock,
-        passes=passes,
-    )
+    return lambda: open_house(mine, clock=clock, stores=stores, step=step)
+
+
+def _both(first: Callable[[str], None], second: Callable[[str], None]) -> Callable[[str], None]:
+    def step(name: str) -> None:
+        first(name)
+        second(name)
+
+    return step
+
+
+def _heard(metrics: Metrics, heard: Heard) -> None:
+    """Count a pass, and write one line of log about one that changed something."""
+    metrics.passed(_outcome(heard), heard.seconds)
+    if heard.found is not None:
+        ready, held = heard.found.ready, len(heard.found.held)
+        head = ready[-1].commit if ready else heard.found.head
+        say = log.info if ready else log.debug
+        say("pass", fleet=heard.url, head=head[:10], commits=len(ready), held=held)
+
+
+def _outcome(heard: Heard) -> Outcome:
+    if heard.found is None:
+        return "failed"
+    if heard.found.ready:
+        return "committed"
+    return "nothing" if "evaluate" in heard.seconds else "rested"
 
 
 def _tokens(settings: Settings) -> Tokens:
@@ -56,10 +127,11 @@ def secret_key(settings: Settings) -> str:
     if given := settings.secret_key.get_secret_value():
         return given
     file = state_dir(settings) / "secret.key"
-    try:
-        with file.open("x") as handle:
-            file.chmod(0o600)
+    if not file.exists():
+        # Whole or not at all, and readable by nobody else from the start; of two that start at once, one wins.
+        with NamedTemporaryFile("w", dir=file.parent) as handle:
             handle.write(secrets.token_hex(32))
-    except FileExistsError:
-        pass
+            handle.flush()
+            with suppress(FileExistsError):
+                file.hardlink_to(handle.name)
     return file.read_text()

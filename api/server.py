@@ -1,20 +1,32 @@
 """What the routes have at hand: stores, the stewards of the fleet repos, tokens, the clock."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from api.tokens import Tokens
 from reconciler.clock import Clock
 from reconciler.model.fleet import Cluster, Fleet
+from reconciler.report.metrics import Metrics
 from reconciler.settings import Settings
 from reconciler.steps.house import Stores
 from reconciler.steward import Steward
 
 
+@dataclass
+class Pulse:
+    """``beats`` grows with everything that is observed, so that what was made of observations is known to be old."""
+
+    beats: int = 0
+
+
 @dataclass(frozen=True)
 class Server:
-    """One per process. ``closing`` is set when the process is told to stop, so that nobody polls on."""
+    """One per process. ``closing`` is set when the process is told to stop, so that nobody polls on.
+
+    ``heard``: agents that have polled, pulled or reported, and when, on the way to the store (:meth:`flush_heard`).
+    """
 
     settings: Settings
     stores: Stores
@@ -22,6 +34,13 @@ class Server:
     clock: Clock
     tokens: Tokens
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    metrics: Metrics = field(default_factory=Metrics)
+    on_stop: list[Callable[[], None]] = field(default_factory=list)
+    """Called once when every request has been answered, before the stewards and the database go: to flush buffers."""
+    heard: dict[str, datetime] = field(default_factory=dict)
+    pulse: Pulse = field(default_factory=Pulse)
+    flushes: list[Callable[[], object]] = field(default_factory=list)
+    """Each writes down what it holds on its way to the store, before somebody reads it (:meth:`flush`)."""
 
     def of(self, organization: str) -> tuple[Steward, ...]:
         """The stewards of an organization's fleet repos: those that could be read, and declare its name."""
@@ -32,6 +51,10 @@ class Server:
         for steward in self.of(organization):
             if steward.watch.fleet is not None:
                 yield steward, steward.watch.fleet
+
+    def refused(self, organization: str) -> tuple[Steward, ...]:
+        """The stewards whose fleet repo would be the organization's, and is not kept: their ``watch.error`` says why."""
+        return tuple(s for s in self.stewards if s.watch.fleet is None and s.watch.refused == organization)
 
     def cluster(self, organization: str, name_or_id: str) -> tuple[Steward, Cluster] | None:
         """The cluster of that name or id, and the steward of the fleet repo that it belongs to."""
@@ -50,6 +73,7 @@ class Server:
 
     def nudge(self, stewards: Iterable[Steward]) -> None:
         """Something was observed that these fleet repos' policies depend on."""
+        self.pulse.beats += 1
         self.stores.recorded()
         for steward in stewards:
             steward.nudge()
@@ -59,3 +83,17 @@ class Server:
         self.stores.recorded()
         for steward in self.of(organization):
             steward.wake()
+
+    def flush_heard(self) -> None:
+        """Write down who has been heard of since the last time: many requests, one write."""
+        if seen := dict(self.heard):
+            self.stores.agents.heard(seen)
+            for agent_id, at in seen.items():
+                if self.heard.get(agent_id) == at:
+                    self.heard.pop(agent_id, None)
+
+    def flush(self) -> None:
+        """Have everything stored that was taken so far."""
+        for flush in self.flushes:
+            flush()
+        self.flush_heard()

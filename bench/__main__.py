@@ -6,7 +6,7 @@
 import sys
 from collections.abc import Callable
 
-from bench import passes, plan, usage, writer
+from bench import desired, passes, plan, polls, push, usage, writer
 from bench.printing import heading
 from bench.scale import FULL, QUICK, Scale
 
@@ -15,6 +15,9 @@ MEASURES: dict[str, Callable[[Scale], None]] = {
     "usage": usage.run,
     "passes": passes.run,
     "plan": plan.run,
+    "push": push.run,
+    "desired": desired.run,
+    "polls": polls.run,
 }
 
 

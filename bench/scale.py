@@ -9,6 +9,7 @@ class Scale:
 
     ``policies`` of the large fleet's workloads have a scaling policy. ``step``: seconds between samples of its history.
     ``series``: how many usage series the store's own measures take, at one sample a minute.
+    ``agents`` push for ``push_seconds`` in each round.
     """
 
     files: int = 10_000
@@ -23,6 +24,8 @@ class Scale:
     series: int = 200
     rows: int = 200_000
     summaries: int = 20_000
+    agents: int = 1_000
+    push_seconds: float = 4.0
 
 
 FULL = Scale()
@@ -39,4 +42,6 @@ QUICK = Scale(
     series=4,
     rows=2_000,
     summaries=24,
+    agents=3,
+    push_seconds=0.2,
 )

@@ -9,7 +9,22 @@ gc.disable()  # until all is imported: there is no garbage in it, and to look fo
 import typer
 
 from reconciler import __version__
-from reconciler.commands import check, demo, doctor, init, passes, recommend, rollback, status, usage, where, windows
+from reconciler.commands import (
+    audit,
+    check,
+    demo,
+    doctor,
+    init,
+    keys,
+    passes,
+    recommend,
+    rollback,
+    serve,
+    status,
+    usage,
+    where,
+    windows,
+)
 from reconciler.commands.options import err
 from reconciler.errors import TrimtabError
 
@@ -62,12 +77,15 @@ app.command("init")(init.init)
 app.command("check")(check.check)
 app.command("plan")(passes.plan)
 app.command("reconcile")(passes.reconcile)
+app.command("serve")(serve.serve)
+app.add_typer(keys.app, name="key")
 app.command("rollback")(rollback.rollback)
 app.command("recommend")(recommend.recommend)
 app.command("where")(where.where)
 app.command("windows")(windows.windows)
 app.command("status")(status.status)
 app.add_typer(usage.app, name="usage")
+app.add_typer(audit.app, name="audit")
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 

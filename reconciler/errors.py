@@ -44,6 +44,10 @@ class Stalled(TrimtabError):
     """Nothing can go on until a person changes something: no repository, no permission, a broken trimtab.yaml."""
 
 
+class HeldByWindow(Stalled):
+    """A person asked for what an exclusion window holds; the message says until when. Forcing it goes through."""
+
+
 class RetryLater(TrimtabError):
     """The outside world said not now: a remote that is away, a lease that another process holds."""
 

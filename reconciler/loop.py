@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from threading import Event
 
 from reconciler.errors import RetryLater, TrimtabError
-from reconciler.model.fleet import Fleet
 from reconciler.model.plan import Pass
-from reconciler.steps import catching_up, deciding, evaluating, landing, proving, resting, undoing
+from reconciler.model.state import FleetState
+from reconciler.steps import actuating, catching_up, deciding, evaluating, landing, proving, resting, undoing
 from reconciler.steps.evaluating import Recommended
 from reconciler.steps.house import House, Timings
 from reconciler.steps.scene import keep, read_fleet_of, read_scene, reread
@@ -48,15 +48,16 @@ def plan(house: House) -> Pass:
         return _work_out(house, _fetch(house, timings), timings).found
 
 
-def reconcile(house: House, *, on_wait: OnWait | None = None) -> Pass:
+def reconcile(house: House, *, on_wait: OnWait | None = None, wait_seconds: float = LEASE_SECONDS) -> Pass:
     """One pass: commit and push what may be committed now.
 
     :raises Stalled: when a person must act first.  :raises RetryLater: when the remote is away, or the branch moves on
         faster than ten tries, or another process holds the lease for too long.
     """
-    with house.lease(wait_seconds=LEASE_SECONDS, on_wait=on_wait):
+    with house.lease(wait_seconds=wait_seconds, on_wait=on_wait):
         for attempt in landing.attempts():
             with attempt, _uncollected():
+                landing.say_retry(house, attempt)
                 return _attempt(house)
     raise AssertionError("unreachable: attempts() ends by returning or raising")
 
@@ -65,6 +66,7 @@ def _attempt(house: House) -> Pass:
     timings = Timings(house.step)
     head = _fetch(house, timings)
     if rested := resting.unchanged(house, head, timings):
+        actuating.actuate_again(house, head)
         return rested
     worked = _work_out(house, head, timings)
     with timings.stage("record"):
@@ -74,6 +76,8 @@ def _attempt(house: House) -> Pass:
     with timings.stage("report"):
         found = landing.report(house, worked)
         keep(house, worked.scene)
+    with timings.stage("actuate"):
+        actuating.actuate(house, worked.scene.state, worked.view, head=landing.head_of(worked))
     return resting.remember(house, found, worked.scene)
 
 
@@ -103,13 +107,14 @@ def _work_out(house: House, head: str, timings: Timings) -> deciding.Worked:
     return worked
 
 
-def look(house: House) -> tuple[str, Fleet]:
-    """What is at the head of the branch now, and the fleet that it declares; nothing is decided.
+def look(house: House, commit: str = "") -> FleetState:
+    """The configuration at the head of the branch now, or at a commit that the clone has, with the policies made through
+    the API; nothing is decided.
 
     :raises Stalled: when trimtab.yaml cannot be used, or names another branch.
     """
-    view = View(house.repository.tree(house.repository.fetch()))
-    return view.commit, read_fleet_of(house, view).fleet
+    view = View(house.repository.tree(commit or house.repository.fetch()))
+    return read_fleet_of(house, view)
 
 
 def recommend(
@@ -133,10 +138,12 @@ def rollback(house: House, target: str, *, force: bool = False, on_wait: OnWait 
     with house.lease(wait_seconds=LEASE_SECONDS, on_wait=on_wait):
         for attempt in landing.attempts():
             with attempt:
+                landing.say_retry(house, attempt)
                 head = _fetch(house, Timings(house.step))
                 scene = read_scene(house, View(house.repository.tree(head)), house.now())
                 undone = undoing.undo(house, scene, target, force=force)
                 catching_up.catch_up(house, undone.commit)
+                actuating.actuate_at(house, undone.commit)
                 return undone
     raise AssertionError("unreachable: attempts() ends by returning or raising")
 

@@ -39,6 +39,9 @@ class Settings(BaseSettings):
         default="600/minute", description="Requests that one key, user or agent may make; 429 beyond it."
     )
     log_format: Literal["text", "json"] = Field(default="text", description="How the server writes its log.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="From which level on the server writes its log."
+    )
 
     @property
     def fleets(self) -> tuple[str, ...]:

@@ -16,7 +16,12 @@ from reconciler.commands.options import (
     settings_from,
     stages,
 )
+from reconciler.model.plan import Pass
 from reconciler.report.passes import asides, counted, held_table, pass_json
+from reconciler.report.status import AgentCounts, Known, Status, status_of
+from reconciler.steps.house import House
+from reconciler.steps.scene import read_fleet_of
+from reconciler.steps.view import View
 
 
 def status(
@@ -25,7 +30,9 @@ def status(
     now: NowOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the fleet repo's revision, how much waits to be committed or is held, and every problem.
+    """Print the fleet repo's revision, how much waits to be committed or is held, its agents, and every problem.
+
+    With --json this is the document that GET /api/v1/status answers, and beside it the details of a pass made just now.
 
     Example:
 
@@ -37,8 +44,9 @@ def status(
         house.step = step
         found = loop.plan(house)
         branch = house.repository.branch
+        shown = _shown(house, found)
     if as_json:
-        print_json({"branch": branch, **pass_json(found)})
+        print_json({**shown.model_dump(by_alias=True, mode="json"), "branch": branch, **pass_json(found)})
         return
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold")
@@ -49,8 +57,32 @@ def status(
     table.add_row("held", counted(len(found.held), "change"))
     table.add_row("blocked", counted(len(found.blocked), "proposal"))
     table.add_row("problems", str(len(found.problems)))
+    table.add_row("agents", _agents(shown.agents))
     out.print(table)
     if found.held:
         out.print(held_table(found.held))
     for part in asides(found):
         out.print(part)
+
+
+def _shown(house: House, found: Pass) -> Status:
+    """What the server would answer, from a pass that was worked out just now and not committed."""
+    fleet = read_fleet_of(house, View(house.repository.tree(found.head))).fleet
+    known = Known(
+        name=fleet.name,
+        url=house.name,
+        branch=house.repository.branch,
+        revision=found.head,
+        found=found,
+        open=(*found.ready, *found.held),
+        blocked=found.blocked,
+        problems=found.problems,
+        notes=found.notes,
+    )
+    return status_of([known], house.stores.agents.list(fleet.name), house.now())
+
+
+def _agents(counts: AgentCounts) -> str:
+    """``none``, or ``3 connected, 1 stale``."""
+    named = {name: number for name, number in counts.model_dump().items() if number}
+    return ", ".join(f"{number} {name}" for name, number in named.items()) or "none"

@@ -20,13 +20,10 @@ from reconciler.commands.options import (
     settings_from,
 )
 from reconciler.errors import InputError
-from reconciler.gate.windows import check_window, combined_spans, is_open, next_closing, next_opening, warn_short
-from reconciler.model.state import FleetState
-from reconciler.model.window import Span, Window, Windows
-from reconciler.observe.git_state import read_fleet
+from reconciler.gate.windows import combined_spans, is_open, next_closing, next_opening, warn_short
+from reconciler.model.window import Span, Window
 from reconciler.report.passes import instant
-
-PASS_INTERVAL = 60.0
+from reconciler.steps.calendar import PASS_INTERVAL, calendar, owners_at_head
 
 
 def windows(
@@ -55,31 +52,22 @@ def windows(
     if last - first > timedelta(days=3660):
         raise InputError("--from and --to are more than ten years apart")
     with open_house(settings_from(fleet, database_url), clock=clock) as house:
-        state = read_fleet(house.repository.tree(house.repository.fetch()), check_window=check_window)
-    owners = all_windows(state)
-    spans = combined_spans(owners, first, last)
-    declared = [window for owner in owners for window in (*owner.maintenance, *owner.exclusion)]
+        owners = owners_at_head(house)
     if as_json:
-        print_json({"from": first.isoformat(), "to": last.isoformat(), "spans": [_span_json(s) for s in spans]})
+        shown = calendar([owners], first, last, clock())
+        print_json(shown.model_dump(by_alias=True, mode="json"))
         return
+    declared = [w for owned in owners.owned for w in (*owned.windows.maintenance, *owned.windows.exclusion)]
     if not declared:
         out.print("No windows are declared: changes may be committed at any time.")
         return
+    spans = combined_spans([owned.windows for owned in owners.owned], first, last)
     out.print(_spans_table(spans) if spans else "No window is open in that time.")
     out.print(f"\nNext, from {instant(clock())}:")
     for window in declared:
         out.print(Text.assemble((window.source, "bold"), f" {window}: {_next(window, clock())}"))
         if warning := warn_short(window, PASS_INTERVAL):
             out.print(Text(f"  {warning}", style="yellow"))
-
-
-def all_windows(state: FleetState) -> tuple[Windows, ...]:
-    """The windows of the fleet, its clusters, policies and actions."""
-    owners: list[Windows] = [state.fleet.windows]
-    owners += [cluster.windows for cluster in state.fleet.clusters]
-    owners += [policy.windows for policy in state.policies]
-    owners += [action.windows for action in state.actions]
-    return tuple(owners)
 
 
 def _next(window: Window, now: datetime) -> str:
@@ -104,22 +92,3 @@ def _spans_table(spans: list[Span]) -> Table:
             Text(str(span.window)),
         )
     return table
-
-
-def _span_json(span: Span) -> dict[str, object]:
-    return {
-        "start": span.start.isoformat(),
-        "end": span.end.isoformat(),
-        "kind": span.kind,
-        "source": span.window.source,
-        **_window_json(span.window),
-    }
-
-
-def _window_json(window: Window) -> dict[str, object]:
-    return {
-        "cron": window.cron,
-        "durationSeconds": window.duration.total_seconds() if window.duration else None,
-        "timezone": window.timezone,
-        "name": window.name or None,
-    }

@@ -19,6 +19,9 @@ _BOOKKEEPING = frozenset({"policy", "action"})
 _NEEDED = {"hpa": frozenset({"maxReplicas"})}
 """Values without which an object of that form cannot be; they stay as long as any other of the file does."""
 
+_WHOLE = frozenset({"group"})
+"""Forms that were made whole, and go away whole or not at all: half a container group says nothing."""
+
 
 @dataclass(frozen=True)
 class RollbackPlan:
@@ -136,7 +139,8 @@ def _needed(back: set[ValueAt], old: Values, now: Values) -> set[ValueAt]:
     return {
         at
         for at in leaving
-        if (at.form, at.target) in staying and (at.field in _BOOKKEEPING or at.field in _NEEDED.get(at.form, ()))
+        if (at.form, at.target) in staying
+        and (at.field in _BOOKKEEPING or at.form in _WHOLE or at.field in _NEEDED.get(at.form, ()))
     }
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import yaml
 
-from reconciler.manifests import machine_files, yaml_reader
+from reconciler.manifests import container_group, machine_files, yaml_reader
 from reconciler.model.change import EditForm
 from reconciler.model.quantity import parse_quantity
 from reconciler.model.workload import ObjectRef
@@ -53,8 +53,19 @@ def values_of(text: bytes | None, path: str, *, machine: bool | None = None) -> 
     if machine if machine is not None else is_machine_path(path):
         file = machine_files.parse(text, path=path)
         return {ValueAt(file.form, file.target, field): value for field, value in file.values.items()}
-    form: EditForm = "config" if path.startswith(_CONFIG) else "source"
-    return _scalars(text, path, form)
+    return _scalars(text, path, _form_of(path))
+
+
+def _form_of(path: str) -> EditForm:
+    """The form of a file that people may write in."""
+    if path.startswith(_CONFIG):
+        return "config"
+    return "group" if container_group.key_of(path) else "source"
+
+
+def is_decided_path(path: str) -> bool:
+    """Whether decisions of policies go there, and not only a policy's own fields: a component's files, and groups'."""
+    return is_machine_path(path) or container_group.key_of(path) is not None
 
 
 def documents_of(text: bytes, path: str) -> dict[ObjectRef, int]:

@@ -84,8 +84,8 @@ def forecast(
     wanted = max(reading.replicas for reading in readings)
     if failed:
         wanted = max(wanted, current_replicas)
-    desired = _bounded(spec, current_replicas, wanted)
-    return Forecast(current_replicas, desired, _direction(current_replicas, desired), *trigger)
+    desired = bounded(spec, current_replicas, wanted)
+    return Forecast(current_replicas, desired, direction_of(current_replicas, desired), *trigger)
 
 
 def _readings(
@@ -222,13 +222,13 @@ def _counted(pod: Pod, workload: Workload | None) -> list[PodContainer]:
     return [container for container in pod.containers if container.name not in ended]
 
 
-def _bounded(spec: ScalingPolicySpec, current: int, wanted: int) -> int:
+def bounded(spec: ScalingPolicySpec, current: int, wanted: int) -> int:
     """At most ``stepSize`` away from ``current``; the policy's minimum and maximum have the last word."""
     stepped = min(max(wanted, current - spec.step_size), current + spec.step_size)
     return min(max(stepped, spec.min_replicas), spec.max_replicas)
 
 
-def _direction(current: int, desired: int) -> Direction:
+def direction_of(current: int, desired: int) -> Direction:
     if desired == current:
         return "none"
     return "up" if desired > current else "down"
@@ -237,11 +237,16 @@ def _direction(current: int, desired: int) -> Direction:
 def _trigger(
     spec: ScalingPolicySpec, readings: Sequence[_Reading], node_pressure: float | None
 ) -> tuple[str | None, float | None, float | None]:
-    candidates = [(r.percent / r.threshold, r.metric, r.percent, r.threshold) for r in readings]
+    measured = [(r.metric, r.percent, r.threshold) for r in readings]
     if node_pressure is not None and spec.node_pressure_target_percent is not None:
-        value, threshold = Fraction(node_pressure), Fraction(str(spec.node_pressure_target_percent))
-        candidates.append((value / threshold, "node_pressure_percent", value, threshold))
-    if not candidates:
+        threshold = Fraction(str(spec.node_pressure_target_percent))
+        measured.append(("node_pressure_percent", Fraction(node_pressure), threshold))
+    return worst(measured)
+
+
+def worst(measured: Sequence[tuple[str, Fraction, Fraction]]) -> tuple[str | None, float | None, float | None]:
+    """Of (metric, percent, threshold), the one that is highest as a share of its threshold; all None when there is none."""
+    if not measured:
         return None, None, None
-    _, metric, value, threshold = max(candidates, key=lambda candidate: candidate[0])
-    return metric, round(float(value), 2), float(threshold)
+    metric, percent, threshold = max(measured, key=lambda one: one[1] / one[2])
+    return metric, round(float(percent), 2), float(threshold)

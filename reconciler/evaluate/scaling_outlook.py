@@ -18,6 +18,7 @@ from reconciler.evaluate.observed import (
 from reconciler.evaluate.request_base import BASE_CPU_ANNOTATION, pod_cpu_request_base
 from reconciler.evaluate.scaling_forecast import Forecast, forecast
 from reconciler.manifests.machine_files import path_for
+from reconciler.model.container_group import ContainerGroup
 from reconciler.model.inventory import Problem
 from reconciler.model.machine_file import MachineFile
 from reconciler.model.observation import Observation, Pod, WorkloadStatus
@@ -29,6 +30,8 @@ from reconciler.model.workload import Workload, WorkloadKey
 class Outlook:
     """``rendered``: the HPA that the policy asks for, and ``path`` where it goes; None and empty without a target.
 
+    Of a docker policy, ``group`` is the file that it would decide on now, None while it decides nothing, and ``manifest``
+    its text (filled in by whoever has templates).
     ``conflict``: why it cannot be committed as things are, and what to do; empty when nothing stands against it.
     """
 
@@ -38,6 +41,8 @@ class Outlook:
     path: str = ""
     rendered: MachineFile | None = None
     conflict: str = ""
+    group: ContainerGroup | None = None
+    manifest: str = ""
 
 
 @dataclass(frozen=True, eq=False)

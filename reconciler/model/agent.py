@@ -76,10 +76,14 @@ class ObjectStatus(Model):
 
 
 class StatusReport(Model):
-    """The newest report of a cluster's agent: the revision that it has brought about, object by object."""
+    """The newest report of a cluster's agent: the revision that it has brought about, object by object.
+
+    ``proves``: of each policy whose newest standing commit ``revision`` contains, that commit (filled when history was read).
+    """
 
     agent_id: str
     cluster: str
     revision: str
     at: datetime
     objects: tuple[ObjectStatus, ...] = ()
+    proves: tuple[str, ...] = ()

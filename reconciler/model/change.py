@@ -15,8 +15,9 @@ from reconciler.model.machine_file import FileForm
 from reconciler.model.window import Window
 from reconciler.model.workload import ObjectRef
 
-EditForm = FileForm | Literal["source", "config"]
-"""``source``: a scalar in a person's manifest (write: inPlace). ``config``: a scalar in trimtab's own config files (policies/*.yaml)."""
+EditForm = FileForm | Literal["source", "config", "group"]
+"""``source``: a scalar in a person's manifest (write: inPlace). ``config``: a scalar in trimtab's own config files (policies/*.yaml).
+``group``: a scalar of a ContainerGroup, ``docker/<host-pool>/<group>.yaml``; all of them, where the file is made or goes away."""
 
 ProposalKind = Literal[
     "hpa",
@@ -30,15 +31,18 @@ ProposalKind = Literal[
     "handover",
     "policy",
     "rollback",
+    "adopt",
+    "containers",
 ]
-"""``prepare``: the empty component of a namespace that is to be turned down; committed before it goes down for the first time."""
+"""``adopt``: the file of a group of containers, made of what runs, so that what is decided next can be undone to it.
+``prepare``: the empty component of a namespace that is to be turned down; committed before it goes down for the first time."""
 
 
 class ValueEdit(Model):
     """One value of one file. ``old`` None = the field is not there yet; ``new`` None = the field goes away.
 
     For machine-owned forms ``field`` is as in :class:`~reconciler.model.machine_file.MachineFile`; for ``source`` and
-    ``config`` it is a path of keys joined by ``/``, list items by name (``spec/template/spec/containers/server/…``).
+    ``config`` and ``group`` it is a path of keys joined by ``/``, list items by name (``spec/template/spec/containers/server/…``).
     ``was``: for people, the value in force before where ``old`` is None (what the manifest says without our overlay).
     """
 
@@ -116,7 +120,10 @@ class Decision(Model):
 
 
 class Change(Model):
-    """Decisions that share one commit. ``files``: new bytes by path, None = the file goes away (filled by render)."""
+    """Decisions that share one commit. ``files``: new bytes by path, None = the file goes away (filled by render).
+
+    ``failure``: what the cluster said when the commit could not be brought about (state ``failed``).
+    """
 
     id: str
     group: str
@@ -126,6 +133,7 @@ class Change(Model):
     message: str = ""
     files: Mapping[str, bytes | None] = {}
     commit: str = ""
+    failure: str = ""
 
     @property
     def subject(self) -> Subject:

@@ -44,6 +44,8 @@ class ScalingPolicySpec(Model):
     def _consistent(self) -> "ScalingPolicySpec":
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"minReplicas {self.min_replicas} is above maxReplicas {self.max_replicas}")
+        if self.min_memory_mb is not None and self.max_memory_mb is not None and self.min_memory_mb > self.max_memory_mb:
+            raise ValueError(f"minMemoryMB {self.min_memory_mb} is above maxMemoryMB {self.max_memory_mb}")
         if self.cpu_target_percent is None and self.memory_target_percent is None:
             raise ValueError("at least one of cpuTargetPercent and memoryTargetPercent is required")
         first, slash, second = self.target_ref.partition("/")
@@ -106,6 +108,7 @@ class PolicyState(Model):
     ``desired_replicas`` is None until something was observed. ``conflict``: why it does nothing as things are; ``held``:
     what holds its change, and until when. ``objects``: what of it stands in Git (its HPA, its NodePool), as
     ``kind namespace/name``; ``revision``: its newest standing commit. ``failure``: why its newest change could not be applied.
+    ``proved``: that commit is known to be in force otherwise than by an agent's report (Docker: the commands were answered).
     """
 
     policy_id: str
@@ -117,4 +120,5 @@ class PolicyState(Model):
     objects: tuple[str, ...] = ()
     revision: str = ""
     failure: str = ""
+    proved: bool = False
     evaluated_at: datetime | None = None

@@ -16,6 +16,7 @@ from reconciler.model.machine_file import MachineFile
 from reconciler.model.workload import BUILT_IN_KINDS
 from reconciler.render.fields import BOOKKEEPING, MAX_TARGETED_PATCHES, PREPARED, TARGET
 from reconciler.render.files_view import FilesOver, FilesView
+from reconciler.render.group_text import edit_group
 from reconciler.render.machine_text import ContainerIndex, Twins, machine_text
 from reconciler.render.source_edits import edit_source
 from reconciler.render.templates import Templates
@@ -104,6 +105,8 @@ class _Work:
         form = edits[0].form
         if form in ("source", "config"):
             self._edit_source(path, edits)
+        elif form == "group":
+            self._edit_group(path, edits)
         elif form == "turndown" and edits[0].field == PREPARED:
             self._prepare(path, edits)
         else:
@@ -120,6 +123,12 @@ class _Work:
         edited, outdated = edit_source(text, edits, path=path)
         self.outdated += outdated
         if edited != text:
+            self.files.written[path] = edited
+
+    def _edit_group(self, path: str, edits: Sequence[ValueEdit]) -> None:
+        edited, outdated = edit_group(self.files.read(path), edits, self._templates, path=path)
+        self.outdated += outdated
+        if not outdated:
             self.files.written[path] = edited
 
     def _prepare(self, path: str, edits: Sequence[ValueEdit]) -> None:
@@ -153,6 +162,7 @@ class _Work:
         if values.keys() - BOOKKEEPING:
             assert edit.form != "source"
             assert edit.form != "config"
+            assert edit.form != "group"
             made = self.made[path] = MachineFile(form=edit.form, target=edit.target, values=values)
             index = self._indexes.get(path) or self._places_in(path, made)
             twins = self._twins.get(overlay)

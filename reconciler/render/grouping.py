@@ -18,6 +18,8 @@ KIND_ORDER = (
     "quota",
     "turndown",
     "turnup",
+    "adopt",
+    "containers",
     "policy",
     "rollback",
 )

@@ -155,6 +155,8 @@ def _place(proposal: Proposal, edit: ValueEdit) -> tuple[str, str]:
     about = "/".join(part for part in (namespace, edit.target.name) if part)
     if edit.form == "config":
         return edit.path, edit.field.replace("/", ".")
+    if edit.form == "group":
+        return f"{edit.target.kind} {about}", edit.field.removeprefix("spec/").replace("~1", "/")
     if edit.form == "turndown":
         parts = edit.field.split("|")
         return (f"{proposal.namespace}/{parts[3]}", parts[1]) if len(parts) == 4 else (proposal.namespace, edit.field)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
+from reconciler.manifests.container_group import REPLICAS
 from reconciler.model.change import Change, Proposal, ValueEdit
 from reconciler.render.fields import TARGET
 from reconciler.render.words import count, money, named_or_counted, one_line, shortened
@@ -134,6 +135,30 @@ def _handover(proposals: Sequence[Proposal]) -> Line:
     return f"Hand the replicas of {_workloads(proposals)} over to the HPA", _where(proposals)
 
 
+def _adopt(proposals: Sequence[Proposal]) -> Line:
+    edits = [edit for proposal in proposals for edit in proposal.edits if edit.field == REPLICAS]
+    if edits and all(edit.new is None for edit in edits):
+        return f"Stop scaling {_groups(proposals)}", ""
+    return f"Take on {_groups(proposals)} with {_containers(edits)}", ""
+
+
+def _scaled(proposals: Sequence[Proposal]) -> Line:
+    edits = [edit for proposal in proposals for edit in proposal.edits if edit.field == REPLICAS]
+    if len(edits) != 1:
+        return f"Scale {_groups(proposals)}", ""
+    return f"Scale {_groups(proposals)}: {edits[0].old or '–'} → {_containers(edits)}", ""
+
+
+def _containers(edits: Sequence[ValueEdit]) -> str:
+    value = next((edit.new for edit in edits), None) or "0"
+    return f"{one_line(value, 12)} {'container' if value == '1' else 'containers'}"
+
+
+def _groups(proposals: Sequence[Proposal]) -> str:
+    names = sorted({f"{one_line(p.namespace, 128)}/{one_line(p.workload, 128)}" for p in proposals})
+    return named_or_counted(names, "group")
+
+
 def _policy(proposals: Sequence[Proposal]) -> Line:
     return f"Change policy {one_line(proposals[0].subject.name, 253)}", ""
 
@@ -161,6 +186,8 @@ _LINES: dict[str, Callable[[Sequence[Proposal]], Line]] = {
     "prepare": _namespaces("Prepare turndown of"),
     "stale": _stale,
     "handover": _handover,
+    "adopt": _adopt,
+    "containers": _scaled,
     "policy": _policy,
     "rollback": _rollback,
 }

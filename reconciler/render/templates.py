@@ -38,6 +38,11 @@ class Templates:
                 )
             self._compiled[name] = self._compile(name)
 
+    @property
+    def has_overrides(self) -> bool:
+        """Whether the fleet repo brings any text of its own."""
+        return bool(self._overrides)
+
     def overridden(self, name: str) -> bool:
         """Whether the fleet repo brings its own text for ``name``."""
         return name in self._overrides

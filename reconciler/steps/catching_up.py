@@ -10,7 +10,7 @@ from datetime import timedelta
 from reconciler.commit.history import LandedCommit, scan
 from reconciler.commit.rollback import value_edits
 from reconciler.commit.standing import Standing, put_back_by_people, standing
-from reconciler.commit.values import is_generated, is_machine_path, is_yaml, same_value, values_of
+from reconciler.commit.values import is_decided_path, is_generated, is_machine_path, is_yaml, same_value, values_of
 from reconciler.errors import InputError, Stalled
 from reconciler.model.change import Refusal
 from reconciler.model.policy import ScalingPolicySpec
@@ -69,11 +69,11 @@ def _with_values_put_back(house: House, commits: Sequence[LandedCommit]) -> Stan
 
 
 def policy_commits(found: Standing, policy_id: str) -> list[LandedCommit]:
-    """The standing commits that a policy made to the overlay, oldest first; not those that only restored its own fields."""
+    """The standing commits that a policy made to the overlay or to a group's file, oldest first; not those that only restored its own fields."""
     return [
         commit
         for commit in found.stands
-        if commit.trailers.policy == policy_id and any(is_machine_path(path) for path in commit.paths)
+        if commit.trailers.policy == policy_id and any(is_decided_path(path) for path in commit.paths)
     ]
 
 

@@ -26,11 +26,8 @@ from reconciler.steps.evaluating import Evaluated
 from reconciler.steps.house import House, Timings
 from reconciler.steps.machine_files import MachineFiles
 from reconciler.steps.scene import Scene
+from reconciler.steps.templates_at import templates_at
 from reconciler.steps.view import View
-
-OVERRIDES = "templates/"
-"""Where a fleet repo keeps templates of its own."""
-
 
 People = dict[tuple[str, str], bytes | TrimtabError]
 """Builds without our component, or why there is none: by root, and :attr:`~reconciler.steps.scene.RootScene.people`."""
@@ -91,19 +88,15 @@ class Worked:
 
 def begin(house: House, scene: Scene, timings: Timings) -> Worked:
     """A pass in which nothing is decided yet."""
-    overrides = {
-        path.removeprefix(OVERRIDES): scene.view.read(path).decode("utf-8", "replace")
-        for path in scene.view.list(OVERRIDES)
-        if path.endswith(".j2")
-    }
+    templates = templates_at(house, scene.view)
     return Worked(
         scene=scene,
         view=scene.view,
         timings=timings,
-        templates=Templates(house.templates, overrides),
+        templates=templates,
         notes=house.notes,
         fleet=house.name,
-        machine_files=MachineFiles(house.parsed, ours=not overrides),
+        machine_files=MachineFiles(house.parsed, ours=not templates.has_overrides),
     )
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-from reconciler.evaluate.scaling_forecast import Forecast
+from reconciler.evaluate.scaling_forecast import Forecast, direction_of
 from reconciler.evaluate.scaling_outlook import Outlook
+from reconciler.manifests.container_group import REPLICAS
 from reconciler.model.change import Change, Proposal
 from reconciler.model.log import DecisionRow, LogAction
 from reconciler.model.policy import Runtime, ScalingPolicySpec
@@ -41,7 +42,16 @@ def _rows(house: House, change: Change, action: LogAction, outlooks: Outlooks, o
             dry_run=False,
             rendered_manifest=_written(house, change),
             outcome=outcome or _outcome(decision.proposal, outlook),
-        ).model_copy(update=_forecast(outlook.forecast if outlook else None))
+        ).model_copy(update=_figures(decision.proposal, outlook.forecast if outlook else None))
+
+
+def _figures(proposal: Proposal, seen: Forecast | None) -> dict[str, object]:
+    """The forecast; where a group is taken on or a step is undone, what its file says before and after."""
+    edit = next((e for e in proposal.edits if e.form == "group" and e.field == REPLICAS), None)
+    if edit is None or proposal.kind == "containers":
+        return _forecast(seen)
+    before, after = (int(value) for value in (edit.old or edit.new or "0", edit.new or edit.old or "0"))
+    return {"direction": direction_of(before, after), "from_replicas": before, "to_replicas": after}
 
 
 def _runtime(proposal: Proposal) -> Runtime:
@@ -58,6 +68,12 @@ def _outcome(proposal: Proposal, outlook: Outlook | None) -> str:
     if proposal.kind == "hpa" and outlook is not None and any(edit.new is not None for edit in proposal.edits):
         return f"Applying HPA spec: {_hpa_words(outlook.policy.spec)}."
     return proposal.reason
+
+
+def _would(outlook: Outlook) -> str:
+    if outlook.group is None:
+        return f"Would apply HPA spec: {_hpa_words(outlook.policy.spec)}."
+    return f"Would run {outlook.group.replicas} of {outlook.policy.spec.target_ref}."
 
 
 def _hpa_words(spec: ScalingPolicySpec) -> str:
@@ -89,14 +105,16 @@ def _forecast(seen: Forecast | None) -> dict[str, object]:
 
 def log_dry_runs(house: House, outlooks: Outlooks, templates: Templates) -> None:
     """What policies in dry run would do, each time that it differs from what their last row says."""
-    asked = [o for o in outlooks.values() if o.policy.spec.enabled and o.policy.spec.dry_run and o.rendered is not None]
+    dry = [outlook for outlook in outlooks.values() if outlook.policy.spec.enabled and outlook.policy.spec.dry_run]
+    asked = [outlook for outlook in dry if outlook.rendered is not None or outlook.manifest]
     if not asked:
         return
     last = house.stores.log.newest(house.name)
     rows: list[DecisionRow] = []
     for outlook in asked:
-        assert outlook.rendered is not None
-        manifest = machine_text(outlook.rendered, templates, path=outlook.path).decode()
+        manifest = outlook.manifest
+        if outlook.rendered is not None:
+            manifest = machine_text(outlook.rendered, templates, path=outlook.path).decode()
         before = last.get(outlook.policy.id)
         replicas = outlook.forecast.desired_replicas if outlook.forecast else None
         if before and (before.to_replicas, before.rendered_manifest) == (replicas, manifest):
@@ -110,7 +128,7 @@ def log_dry_runs(house: House, outlooks: Outlooks, templates: Templates) -> None
                 action="dry_run",
                 dry_run=True,
                 rendered_manifest=manifest,
-                outcome=f"Would apply HPA spec: {_hpa_words(spec)}.",
+                outcome=_would(outlook),
             ).model_copy(update=_forecast(outlook.forecast))
         )
     house.stores.log.append_once(house.name, rows)

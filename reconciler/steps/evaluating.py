@@ -28,6 +28,7 @@ from reconciler.model.recommendation import ContainerRecommendation
 from reconciler.model.window import parse_duration
 from reconciler.steps import gating, restoring, sizing
 from reconciler.steps.catching_up import whole_history
+from reconciler.steps.container_groups import evaluate_containers
 from reconciler.steps.house import House
 from reconciler.steps.scene import Scene
 from reconciler.store.usage import EVERYTHING
@@ -73,11 +74,12 @@ def policies_phase(house: House, scene: Scene) -> Evaluated:
     )
     restored = [p for policy in state.policies if (p := restoring.restored(house, scene, policy))]
     winners, lost = one_winner_per_field([*stale, *scaled.proposals, *pools.proposals, *restored])
+    docker = evaluate_containers(house, scene)  # files of its own, which nobody else writes
     return Evaluated(
-        proposals=tuple(winners),
-        notes=(*scaled.notes, *pools.notes, *lost, *_not_acted_on(state.policies)),
-        problems=scaled.problems,
-        outlooks=scaled.outlooks,
+        proposals=(*winners, *docker.proposals),
+        notes=(*scaled.notes, *pools.notes, *docker.notes, *lost, *_not_acted_on(state.policies)),
+        problems=(*scaled.problems, *docker.problems),
+        outlooks={**scaled.outlooks, **docker.outlooks},
     )
 
 
@@ -86,7 +88,7 @@ def _not_acted_on(policies: Sequence[ScalingPolicy]) -> list[str]:
     return [
         f"policy {p.spec.name} ({p.path}): nothing is rendered for runtime {p.spec.runtime} by this version"
         for p in policies
-        if p.spec.runtime != "kubernetes" and p.spec.enabled
+        if p.spec.runtime == "lxc" and p.spec.enabled
     ]
 
 

@@ -1,7 +1,7 @@
 """One fleet repo with everything its passes need, opened once and kept."""
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from reconciler.clock import Clock, stopwatch
 from reconciler.commit.repository import Repository
+from reconciler.model.fleet import Fleet
 from reconciler.model.observation import PushBody
 from reconciler.observe.kustomize import Builder
 from reconciler.store.agents import AgentStore
@@ -21,7 +22,7 @@ from reconciler.store.leases import LeaseStore
 from reconciler.store.marks import MarkStore
 from reconciler.store.observations import ObservationStore
 from reconciler.store.policies import PolicyStore
-from reconciler.store.pushes import record_push
+from reconciler.store.pushes import Incoming, record_push, record_pushes
 from reconciler.store.refusals import RefusalStore
 from reconciler.store.reports import ReportStore
 from reconciler.store.usage import UsageStore
@@ -67,6 +68,10 @@ class Stores:
         """One push into observations and usage history; False when it was recorded before."""
         return record_push(self.engine, body, cluster, agent, usage=self.usage)
 
+    def record_pushes(self, batch: Sequence[Incoming]) -> int:
+        """Many pushes, all of them or nothing; gives how many were not recorded before."""
+        return record_pushes(self.engine, batch, usage=self.usage)
+
 
 @dataclass
 class House:
@@ -86,6 +91,8 @@ class House:
     given: str = ""
     """The fleet repo as it was given on the command line or in the environment."""
     step: Callable[[str], None] = lambda _name: None
+    admit: Callable[[Fleet], None] = lambda _fleet: None
+    """Asked about every trimtab.yaml that is read; raises where this process must not keep that fleet."""
     parsed: MutableMapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     rest: object = None

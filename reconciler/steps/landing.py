@@ -41,6 +41,12 @@ def attempts() -> Iterator[AttemptManager]:
     )
 
 
+def say_retry(house: House, attempt: AttemptManager) -> None:
+    """Tell the house's ``step`` when this is not the first try: somebody else's push came first."""
+    if attempt.retry_state.attempt_number > 1:
+        house.step("retry")
+
+
 def write(house: House, delivery: Delivery, parent: str, changes: tuple[Change, ...]) -> tuple[Change, ...]:
     """Commit ``changes`` one on top of the other and push them together; each comes back with its commit.
 
@@ -77,6 +83,11 @@ def land(house: House, worked: Worked) -> Worked:
         log_changes(house, worked.ready, "apply_failed", worked.outlooks, error.message)
         raise
     return replace(worked, ready=landed)
+
+
+def head_of(worked: Worked) -> str:
+    """The head of the branch once what is ready has landed."""
+    return next((change.commit for change in reversed(worked.ready) if change.commit), worked.view.commit)
 
 
 def report(house: House, worked: Worked) -> Pass:

@@ -9,6 +9,7 @@ from functools import cached_property
 from reconciler.errors import Stalled, TrimtabError, Where
 from reconciler.gate.windows import check_window
 from reconciler.manifests import machine_files
+from reconciler.manifests.container_group import key_of
 from reconciler.model.change import Refusal
 from reconciler.model.fleet import Cluster, Fleet, Root
 from reconciler.model.inventory import Inventory, Problem, RootState
@@ -100,6 +101,7 @@ def read_fleet_of(house: House, view: View) -> FleetState:
     """
     state = read_fleet(view, check_window=check_window)
     _same_branch(house, state)
+    house.admit(state.fleet)
     made = [stored.as_policy() for stored in house.stores.policies.of(state.fleet.name)]
     return state.model_copy(
         update={
@@ -133,7 +135,7 @@ def _same_branch(house: House, state: FleetState) -> None:
 
 def reread(house: House, scene: Scene, view: View) -> Scene:
     """The scene after changes of this pass were laid over it: only what changed is read again."""
-    changed = _changed(scene.view, view)
+    changed = [path for path in _changed(scene.view, view) if not _is_group(scene, path)]
     ours = {path: paths_below(changed, root.root.overlay_path) for path, root in scene.roots.items()}
     if sum(map(len, ours.values())) == len(changed):
         relaid = {path: _relaid(house, root, view, ours[path]) for path, root in scene.roots.items()}
@@ -142,6 +144,11 @@ def reread(house: House, scene: Scene, view: View) -> Scene:
     unknown = {path: (scene.roots[path].cluster, scene.roots[path].root) for path, root in relaid.items() if not root}
     read = _read_roots(house, view, unknown)
     return replace(scene, view=view, roots={path: root or read[path] for path, root in relaid.items()})
+
+
+def _is_group(scene: Scene, path: str) -> bool:
+    """Whether it is the file of a group of containers, which no root reads."""
+    return key_of(path) is not None and not any(path.startswith(f"{root}/") for root in scene.roots)
 
 
 def _changed(before: View, after: View) -> list[str]:
@@ -186,6 +193,11 @@ def keep(house: House, scene: Scene) -> None:
     if states:
         house.parsed.update(states)
         house.stores.cache.put_many({key: state.model_dump_json().encode() for key, state in states.items()})
+
+
+def read_roots_of(house: House, view: View, cluster: Cluster) -> dict[str, RootScene]:
+    """The roots of one cluster at ``view``, by path; those that were read before at the same content are at hand."""
+    return _read_roots(house, view, {root.path: (cluster, root) for root in cluster.roots})
 
 
 def _read_roots(house: House, view: View, roots: Mapping[str, tuple[Cluster, Root]]) -> dict[str, RootScene]:

@@ -8,7 +8,7 @@ from reconciler.commit.history import LandedCommit
 from reconciler.commit.rollback import RollbackPlan, rollback_edits, value_edits
 from reconciler.commit.standing import Standing
 from reconciler.commit.values import is_generated, is_machine_path
-from reconciler.errors import NothingToRollBack, Stalled
+from reconciler.errors import HeldByWindow, NothingToRollBack, Stalled
 from reconciler.gate.verdict import rollback_verdict
 from reconciler.model.change import Change, Decision, Proposal, Subject, ValueEdit
 from reconciler.model.policy import ScalingPolicy
@@ -41,7 +41,8 @@ def undo(house: House, scene: Scene, target: str, *, force: bool) -> Undone:
     """Roll back a policy's newest standing commit, or the commit named, and push.
 
     :raises NothingToRollBack: when there is nothing of the kind.
-    :raises Stalled: inside an exclusion window, unless ``force``; or when a root would not build afterwards.
+    :raises HeldByWindow: inside an exclusion window, unless ``force``.
+    :raises Stalled: when a root would not build afterwards.
     """
     head = scene.view.commit
     commits, found = whole_history(house, head)
@@ -104,7 +105,9 @@ def find(scene: Scene, commits: Sequence[LandedCommit], found: Standing, target:
 
     :raises NothingToRollBack: when it means none that stands.
     """
-    policy = next((p for p in scene.state.policies if target in (p.id, p.spec.name)), None)
+    policies = scene.state.policies
+    named = [p for p in policies if p.id == target] or [p for p in policies if p.spec.name == target]
+    policy = named[0] if named else None
     policy_id = policy.id if policy else target
     known = [c for c in commits if c.trailers.policy == policy_id]
     if policy or known:
@@ -141,7 +144,7 @@ def _may(scene: Scene, commit: LandedCommit, *, force: bool) -> None:
     verdict = rollback_verdict(gating.owners(scene, cluster=cluster, subject=_subject(scene, commit)), scene.now, force)
     if not verdict.allowed:
         until = f" until {instant(verdict.until)}" if verdict.until else ""
-        raise Stalled(f"the rollback is held{until}: {verdict.reason}", hint="roll back all the same with --force")
+        raise HeldByWindow(f"the rollback is held{until}: {verdict.reason}", hint="roll back all the same with --force")
 
 
 def _touches(commit: LandedCommit, root: RootScene) -> bool:

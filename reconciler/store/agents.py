@@ -2,16 +2,30 @@
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, RowMapping, delete, select, update
+from sqlalchemy import Engine, Integer, RowMapping, Text, bindparam, case, delete, func, select, update
 
 from reconciler.model.agent import Agent, Platform
 from reconciler.store.instants import from_micros, to_micros
 from reconciler.store.tables import agents, commands, status_reports
-from reconciler.store.transactions import insert_into, reading, writing
+from reconciler.store.transactions import execute_many, insert_into, reading, writing
 from reconciler.store.wipe import forget_agent
+
+
+@dataclass(frozen=True)
+class LastPush:
+    """When an agent was last heard of; None: what its container count and the key that it is observed as are, they stay."""
+
+    at: datetime
+    container_count: int | None = None
+    observed_as: str | None = None
+
+    @property
+    def row(self) -> dict[str, object]:
+        return {"at": to_micros(self.at), "count": self.container_count, "place": self.observed_as}
 
 
 class AgentStore:
@@ -80,10 +94,28 @@ class AgentStore:
 
     def heard(self, seen: Mapping[str, datetime]) -> None:
         """Note that agents have been heard of: a poll, a pull or a report is a sign of life as a push is."""
+        self.pushed({agent_id: LastPush(at) for agent_id, at in seen.items()})
+
+    def pushed(self, newest: Mapping[str, LastPush]) -> None:
+        """Note what the newest pushes say of agents themselves, in one statement; agents that are gone are passed over."""
+        # By ascending id: two servers that hear of the same agents must not wait for each other in a ring.
+        rows = [{"agent": agent_id, **newest[agent_id].row} for agent_id in sorted(newest)]
+        later = case((agents.c.last_seen < bindparam("at"), bindparam("at")), else_=agents.c.last_seen)
+        new = {
+            "last_seen": later,
+            "container_count": func.coalesce(bindparam("count", type_=Integer), agents.c.container_count),
+            "observed_as": func.coalesce(bindparam("place", type_=Text), agents.c.observed_as),
+        }
         with writing(self._engine) as connection:
-            for agent_id, at in seen.items():
-                later = (agents.c.id == agent_id, agents.c.last_seen < to_micros(at))
-                connection.execute(update(agents).where(*later).values(last_seen=to_micros(at)))
+            execute_many(connection, update(agents).where(agents.c.id == bindparam("agent")).values(new), rows)
+
+    def named(self, organization: str, platform: Platform, name: str, hostname: str) -> Agent | None:
+        """The agent that registering by these names would give again."""
+        mine = (agents.c.organization == organization, agents.c.platform == platform)
+        query = select(agents).where(*mine, agents.c.name == name, agents.c.hostname == hostname)
+        with reading(self._engine) as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        return _agent(row) if row is not None else None
 
     def delete(self, organization: str, agent_id: str) -> bool:
         """Remove an agent with its commands, reports, and the history that only it has pushed; False when not there."""

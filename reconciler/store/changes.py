@@ -1,22 +1,35 @@
 """Changes and decisions on their way to Git, and the one id that a decision keeps until its change is closed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Executable, Row, case, delete, exists, select, update
 
 from reconciler.errors import RetryLater
 from reconciler.model.change import Change, ChangeState
+from reconciler.store.decision_body import said
 from reconciler.store.decision_log import DecisionLog
 from reconciler.store.instants import from_micros, to_micros
-from reconciler.store.tables import changes, decisions, open_decisions
+from reconciler.store.tables import changes, decisions, open_decisions, verdicts
 from reconciler.store.transactions import chunks_of, execute_many, insert_into, reading, upsert_into, writing
 
-__all__ = ["OPEN_STATES", "ChangeStore", "DecisionLog"]
+__all__ = ["OPEN_STATES", "ChangeStore", "DecisionLog", "Recorded"]
 
 OPEN_STATES: tuple[ChangeState, ...] = ("proposed", "held", "prOpen")
 _LANDED_STATES: tuple[ChangeState, ...] = ("committed", "merged")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A change and what is known about it beside: its fleet, since when it is in its state, and when it landed."""
+
+    change: Change
+    fleet: str
+    since: datetime
+    landed_at: datetime | None
 
 
 class ChangeStore:
@@ -36,28 +49,91 @@ class ChangeStore:
     def replace_open(self, fleet: str, current: Sequence[Change]) -> None:
         """Save ``current``; every other open change of the fleet is superseded. All or nothing.
 
-        A change whose decisions have all moved on to others leaves nothing behind.
+        A change whose decisions have all moved on to others leaves nothing behind. One that a person has dismissed since it
+        was looked at stays so.
 
         :raises RetryLater: as :meth:`save` does.
         """
         with writing(self._engine) as connection:
-            before = {row.id for row in connection.execute(select(changes.c.id).where(*_open(fleet)))}
+            # Locked, so that nobody rejects a change between our look at it and our writing it down as open.
+            before = {row.id for row in connection.execute(select(changes.c.id).where(*_open(fleet)).with_for_update())}
+            dismissed = _dismissed(connection, {change.id for change in current} - before)
+            current = [change for change in current if change.id not in dismissed]
             _save(connection, fleet, current)
             gone = sorted(before - {change.id for change in current})
             emptied = ~exists().where(decisions.c.change_id == changes.c.id)
             for some in chunks_of(gone):
                 connection.execute(delete(changes).where(changes.c.id.in_(some), emptied))
                 connection.execute(update(changes).where(changes.c.id.in_(some)).values(state="superseded"))
-                _release(connection, some)
+                release(connection, some)
 
-    def open_changes(self, fleet: str) -> tuple[Change, ...]:
-        """Changes that are proposed, held or in an open pull request; the oldest first."""
+    def open_changes(self, fleet: str, *, heads: bool = False) -> tuple[Change, ...]:
+        """Changes that are proposed, held or in an open pull request; the oldest first. ``heads``: with their first decisions
+        only, for a summary."""
         with reading(self._engine) as connection:
-            return _read(connection, *_open(fleet))
+            return _read(connection, *_open(fleet), heads=heads)
 
     def find(self, change_id: str) -> Change | None:
         with reading(self._engine) as connection:
             return next(iter(_read(connection, changes.c.id == change_id)), None)
+
+    def recorded(self, change_id: str) -> Recorded | None:
+        """A change with what is known about it beside."""
+        with reading(self._engine) as connection:
+            return next(iter(_recorded(connection, select(changes).where(changes.c.id == change_id))), None)
+
+    def page(
+        self,
+        fleets: Collection[str],
+        *,
+        states: Collection[ChangeState] = (),
+        clusters: Collection[str] | None = None,
+        cluster: str = "",
+        policy_id: str = "",
+        action_id: str = "",
+        before: str = "",
+        limit: int = 100,
+    ) -> tuple[Recorded, ...]:
+        """The newest changes of some fleets first. Two queries, however many there are.
+
+        ``before``: only those older than the change with this id. ``clusters``: only those that are about nothing but these
+        (None = no matter). ``states``, ``cluster``, ``policy_id``, ``action_id`` narrow it further; empty = all.
+        """
+        query = select(changes).where(changes.c.fleet.in_(list(fleets)))
+        if states:
+            query = query.where(changes.c.state.in_(list(states)))
+        if before:
+            query = query.where(changes.c.id < before)
+        with reading(self._engine) as connection:
+            mine = decisions.c.change_id == changes.c.id
+            place, kind, subject = (
+                said(connection, "proposal", *path) for path in (("cluster",), ("subject", "kind"), ("subject", "id"))
+            )
+            if clusters is not None:
+                query = query.where(~exists().where(mine, place.not_in(list(clusters))))
+            if cluster:
+                query = query.where(exists().where(mine, place == cluster))
+            for wanted, name in ((policy_id, "policy"), (action_id, "action")):
+                if wanted:
+                    first = decisions.c.position == 0  # all decisions of a change have one subject
+                    query = query.where(exists().where(mine, first, kind == name, subject == wanted))
+            return _recorded(connection, query.order_by(changes.c.id.desc()).limit(limit))
+
+    def states(self, fleet: str) -> dict[str, tuple[ChangeState, str, datetime]]:
+        """Of every change of a fleet, by id: its state, the commit it landed as (or empty), and since when it is so."""
+        query = select(changes.c.id, changes.c.state, changes.c.commit, changes.c.at).where(changes.c.fleet == fleet)
+        with reading(self._engine) as connection:
+            return {row.id: (row.state, row.commit, from_micros(row.at)) for row in connection.execute(query)}
+
+    def paths(self, change_ids: Iterable[str]) -> dict[str, frozenset[str]]:
+        """The files that the decisions of changes edit, by the change's id."""
+        found: dict[str, frozenset[str]] = {}
+        with reading(self._engine) as connection:
+            for some in chunks_of(change_ids):
+                for change in _read(connection, changes.c.id.in_(some)):
+                    edits = (edit for decision in change.decisions for edit in decision.proposal.edits)
+                    found[change.id] = frozenset(edit.path for edit in edits)
+        return found
 
     def by_commit(self, sha: str) -> Change | None:
         """The change that landed as a commit (its full id)."""
@@ -86,9 +162,22 @@ class ChangeStore:
             if state in _LANDED_STATES:
                 first = (changes.c.id == change_id, changes.c.landed_at.is_(None))
                 connection.execute(update(changes).where(*first).values(landed_at=new["at"]))
+                _spend(connection, change_id)
             if state not in OPEN_STATES:
-                _release(connection, [change_id])
+                release(connection, [change_id])
         return known
+
+    def came_out(self, change_id: str, state: Literal["applied", "failed"], *, failure: str = "", at: datetime) -> bool:
+        """Note what became of a change that has landed; one that was reverted meanwhile stays so. False when nothing changed."""
+        landed = (changes.c.id == change_id, changes.c.state.in_((*_LANDED_STATES, "applied", "failed")))
+        with writing(self._engine) as connection:
+            row = connection.execute(select(changes).where(*landed).with_for_update()).one_or_none()
+            body = json.loads(row.body) if row is not None else {}
+            if row is None or (row.state, body.get("failure", "")) == (state, failure):
+                return False
+            new = {"state": state, "at": to_micros(at), "body": json.dumps({**body, "failure": failure})}
+            connection.execute(update(changes).where(changes.c.id == change_id).values(new))
+        return True
 
     def committed_since(
         self, fleet: str, now: datetime, *, within: timedelta = timedelta(hours=1)
@@ -131,11 +220,7 @@ def _open(fleet: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
 
 
 def _save(connection: Connection, fleet: str, current: Sequence[Change]) -> None:
-    execute_many(
-        connection,
-        upsert_into(connection, changes, keep=["landed_at"]),
-        [_change_row(fleet, change) for change in current],
-    )
+    execute_many(connection, _upsert_changes(connection), [_change_row(fleet, change) for change in current])
     rows = [row for change in current for row in _decision_rows(change)]
     execute_many(connection, upsert_into(connection, decisions), rows)
     kept = {row["id"] for row in rows}
@@ -146,11 +231,40 @@ def _save(connection: Connection, fleet: str, current: Sequence[Change]) -> None
             connection.execute(delete(open_decisions).where(open_decisions.c.decision_id.in_(ids)))
             connection.execute(delete(decisions).where(decisions.c.id.in_(ids)))
     closed = {change.id for change in current if change.state not in OPEN_STATES}
-    _release(connection, sorted(closed))
+    release(connection, sorted(closed))
     claims = {row["fingerprint"]: row["id"] for row in rows if row["change_id"] not in closed}
     _claim(connection, fleet, claims)
     if _ids(connection, fleet, claims.keys()) != claims:
         raise RetryLater("another process is deciding the same thing", after_seconds=5)
+
+
+def _upsert_changes(connection: Connection) -> Executable:
+    """``at`` is since when a change is in its state: saving it again in the same state leaves that."""
+    insert = insert_into(connection, changes)
+    new = insert.excluded
+    since = case((changes.c.state == new.state, changes.c.at), else_=new["at"])
+    given = {name: new[name] for name in ("fleet", "state", "commit", "body")}
+    return insert.on_conflict_do_update(index_elements=["id"], set_={**given, "at": since})
+
+
+def _dismissed(connection: Connection, ids: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for some in chunks_of(sorted(ids)):
+        gone = (changes.c.id.in_(some), changes.c.state == "dismissed")
+        found.update(row.id for row in connection.execute(select(changes.c.id).where(*gone)))
+    return found
+
+
+def _spend(connection: Connection, change_id: str) -> None:
+    """An approval is good for one landing: what was approved is on record with the change that landed, and no more stands."""
+    theirs = select(decisions.c.fingerprint).where(decisions.c.change_id == change_id)
+    fleet = select(changes.c.fleet).where(changes.c.id == change_id).scalar_subquery()
+    standing = (verdicts.c.fleet == fleet, verdicts.c.fingerprint.in_(theirs), verdicts.c.verdict == "approved")
+    here = verdicts.alias()
+    same = (here.c.fleet == verdicts.c.fleet, here.c.fingerprint == verdicts.c.fingerprint)
+    elsewhere = ~exists().where(*same, here.c.change_id == change_id)
+    connection.execute(update(verdicts).where(*standing, elsewhere).values(change_id=change_id))
+    connection.execute(update(verdicts).where(*standing).values(verdict="spent"))
 
 
 def _change_row(fleet: str, change: Change) -> dict[str, Any]:
@@ -184,7 +298,8 @@ def _claim(connection: Connection, fleet: str, ids: Mapping[str, str]) -> None:
     execute_many(connection, insert_into(connection, open_decisions).on_conflict_do_nothing(), rows)
 
 
-def _release(connection: Connection, change_ids: Sequence[str]) -> None:
+def release(connection: Connection, change_ids: Sequence[str]) -> None:
+    """Free the ids of the decisions of changes that are closed."""
     for some in chunks_of(change_ids):
         theirs = select(decisions.c.id).where(decisions.c.change_id.in_(some))
         connection.execute(delete(open_decisions).where(open_decisions.c.decision_id.in_(theirs)))
@@ -199,15 +314,37 @@ def _ids(connection: Connection, fleet: str, fingerprints: Iterable[str]) -> dic
     return found
 
 
-def _read(connection: Connection, *wanted: ColumnElement[bool]) -> tuple[Change, ...]:
+def _read(connection: Connection, *wanted: ColumnElement[bool], heads: bool = False) -> tuple[Change, ...]:
     """Changes by id, ascending, with their decisions."""
     rows = connection.execute(select(changes).where(*wanted).order_by(changes.c.id)).all()
-    bodies: dict[str, list[str]] = {row.id: [] for row in rows}
-    for some in chunks_of(bodies):
+    bodies = _bodies(connection, [row.id for row in rows], heads=heads)
+    return tuple(_change(row, bodies[row.id]) for row in rows)
+
+
+def _recorded(connection: Connection, query: Executable) -> tuple[Recorded, ...]:
+    rows = connection.execute(query).all()
+    bodies = _bodies(connection, [row.id for row in rows])
+    return tuple(
+        Recorded(
+            _change(row, bodies[row.id]),
+            row.fleet,
+            from_micros(row.at),
+            from_micros(row.landed_at) if row.landed_at is not None else None,
+        )
+        for row in rows
+    )
+
+
+def _bodies(connection: Connection, ids: Sequence[str], *, heads: bool = False) -> dict[str, list[str]]:
+    """The decisions of changes, as JSON, in their order."""
+    bodies: dict[str, list[str]] = {change_id: [] for change_id in ids}
+    for some in chunks_of(ids):
         query = select(decisions.c.change_id, decisions.c.body).where(decisions.c.change_id.in_(some))
+        if heads:
+            query = query.where(decisions.c.position == 0)
         for change_id, body in connection.execute(query.order_by(decisions.c.change_id, decisions.c.position)):
             bodies[change_id].append(body)
-    return tuple(_change(row, bodies[row.id]) for row in rows)
+    return bodies
 
 
 def _change(row: Row[Any], bodies: Sequence[str]) -> Change:

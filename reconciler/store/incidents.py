@@ -1,6 +1,6 @@
 """OOM kills and restarts by workload, container and UTC day, from the counters that pods carry."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,6 +19,9 @@ _MICROS_A_DAY = DAY * 1_000_000
 Counter = tuple[str, str]
 """A pod (its uid) and a container of it."""
 
+Incident = tuple[int, WorkloadKey, str]
+"""A UTC day, a workload and a container of it."""
+
 
 @dataclass(frozen=True)
 class _Counted:
@@ -30,17 +33,32 @@ class _Counted:
 _NEVER_SEEN = _Counted(at=0, restarts=0, oom_kills=0)
 
 
-def count(connection: Connection, body: PushBody, cluster: str) -> None:
-    """Add what the counters of a push grew by since the newest push before it.
+def count(connection: Connection, bodies: Sequence[PushBody], cluster: str) -> None:
+    """Add what the counters of each push grew by since the newest push before it.
 
     A pod that is first seen with a count above 0 counts it; a counter that fell begins anew. A push that is older
     than what is known of a counter adds nothing.
     """
-    at = to_micros(body.timestamp)
-    containers = list(_containers(body, cluster))
-    known = _known(connection, cluster, {pod for _, (pod, _), _ in containers})
+    pushed = [(to_micros(body.timestamp), list(_containers(body, cluster))) for body in bodies]
+    known = _known(connection, cluster, {pod for _, containers in pushed for _, (pod, _), _ in containers})
     changed: dict[Counter, _Counted] = {}
-    grown: dict[tuple[WorkloadKey, str], OomRecord] = {}
+    grown: dict[Incident, OomRecord] = {}
+    for at, containers in pushed:
+        new = _count_one(at, containers, known, grown)
+        changed |= new
+        known |= new
+    _write_counters(connection, cluster, changed)
+    _write_incidents(connection, grown)
+
+
+def _count_one(
+    at: int,
+    containers: Iterable[tuple[WorkloadKey | None, Counter, PodContainer]],
+    known: Mapping[Counter, _Counted],
+    grown: dict[Incident, OomRecord],
+) -> dict[Counter, _Counted]:
+    """The counters that one push changes; what they grew by is added to ``grown``."""
+    changed: dict[Counter, _Counted] = {}
     for workload, counter, container in containers:
         before = known.get(counter, _NEVER_SEEN)
         now = _Counted(at, container.restart_count, container.oom_kills)
@@ -48,10 +66,9 @@ def count(connection: Connection, body: PushBody, cluster: str) -> None:
             continue
         changed[counter] = now
         if workload is not None:
-            key = (workload, container.name)
+            key = (at // _MICROS_A_DAY, workload, container.name)
             grown[key] = _add(grown.get(key), workload, container, before)
-    _write_counters(connection, cluster, changed)
-    _write_incidents(connection, at // _MICROS_A_DAY, grown)
+    return changed
 
 
 def ooms(
@@ -122,7 +139,7 @@ def _write_counters(connection: Connection, cluster: str, changed: Mapping[Count
     execute_many(connection, upsert_into(connection, pod_counters), rows)
 
 
-def _write_incidents(connection: Connection, day: int, grown: Mapping[tuple[WorkloadKey, str], OomRecord]) -> None:
+def _write_incidents(connection: Connection, grown: Mapping[Incident, OomRecord]) -> None:
     insert = insert_into(connection, incidents)
     new, old = insert.excluded, incidents.c
     statement = insert.on_conflict_do_update(
@@ -138,6 +155,6 @@ def _write_incidents(connection: Connection, day: int, grown: Mapping[tuple[Work
     rows = [
         {**workload.model_dump(), "container": container, "day": day}
         | record.model_dump(include={"oom_kills", "restarts", "peak_bytes"})
-        for (workload, container), record in sorted(grown.items(), key=lambda item: (str(item[0][0]), item[0][1]))
+        for (day, workload, container), record in sorted(grown.items(), key=lambda item: tuple(map(str, item[0])))
     ]
     execute_many(connection, statement, rows)

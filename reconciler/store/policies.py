@@ -2,11 +2,11 @@
 
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, RowMapping, delete, select, update
+from sqlalchemy import Connection, Engine, RowMapping, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from reconciler.errors import TrimtabError
@@ -17,7 +17,12 @@ from reconciler.store.transactions import execute_many, insert_into, reading, up
 
 
 class TargetTaken(TrimtabError):
-    """Another policy of the organization has that target."""
+    """Another policy of the organization has that target. ``by`` is that one, unless it was deleted meanwhile."""
+
+    def __init__(self, target_ref: str, by: StoredPolicy | None) -> None:
+        self.by = by
+        other = f"the policy {by.spec.name} ({by.id})" if by else "a policy"
+        super().__init__(f"{target_ref} already has {other}", hint="one workload has one policy: update that one")
 
 
 class PolicyStore:
@@ -54,21 +59,46 @@ class PolicyStore:
                 insert = insert_into(connection, policies).values(row).on_conflict_do_nothing(index_elements=["id"])
                 return connection.execute(insert.returning(policies.c.id)).first() is not None
         except IntegrityError:
-            raise _taken(stored.spec) from None
+            raise self._taken(stored.organization, stored.spec) from None
 
     def update(self, policy_id: str, spec: ScalingPolicySpec, at: datetime) -> None:
         """Give a policy other fields. :raises TargetTaken: as :meth:`create` does."""
-        new = {
-            "target": _target(spec),
-            "spec": spec.model_dump_json(by_alias=True),
-            "updated_at": to_micros(at),
-        }
-        standing = (policies.c.id == policy_id, policies.c.deleted_at.is_(None))
+        found = self.find(policy_id)
+        if found is not None:
+            self.change(policy_id, found.organization, lambda _spec: spec, at)
+
+    def change(
+        self, policy_id: str, organization: str, apply: Callable[[ScalingPolicySpec], ScalingPolicySpec], at: datetime
+    ) -> StoredPolicy | None:
+        """Give a policy the fields that ``apply`` makes of those it has; nobody changes them in between.
+
+        ``apply`` runs in the transaction, and what it raises ends it without a change. None when the organization has no
+        such policy. :raises TargetTaken: as :meth:`create` does.
+        """
+        mine = (policies.c.id == policy_id, policies.c.organization == organization, policies.c.deleted_at.is_(None))
+        asked: list[ScalingPolicySpec] = []
         try:
             with writing(self._engine) as connection:
-                connection.execute(update(policies).where(*standing).values(new))
+                row = connection.execute(select(policies).where(*mine).with_for_update()).mappings().one_or_none()
+                if row is None:
+                    return None
+                stored = _policy(row)
+                asked.append(apply(stored.spec))
+                changed = stored.model_copy(update={"spec": asked[0], "updated_at": at})
+                _write(connection, changed)
+                return changed
         except IntegrityError:
-            raise _taken(spec) from None
+            raise self._taken(organization, asked[0]) from None
+
+    def holder(self, organization: str, spec: ScalingPolicySpec) -> StoredPolicy | None:
+        """The policy that has the target of ``spec``: its runtime, cluster and targetRef."""
+        query = select(policies).where(policies.c.organization == organization, policies.c.target == _target(spec))
+        with reading(self._engine) as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        return _policy(row) if row is not None else None
+
+    def _taken(self, organization: str, spec: ScalingPolicySpec) -> TargetTaken:
+        return TargetTaken(spec.target_ref, self.holder(organization, spec))
 
     def delete(self, policy_id: str, at: datetime) -> bool:
         """End a policy; its decisions stay. False when there is none."""
@@ -91,6 +121,12 @@ class PolicyStore:
         with reading(self._engine) as connection:
             return tuple(_policy(row) for row in connection.execute(query.order_by(policies.c.id)).mappings())
 
+    def ever(self, organization: str) -> tuple[StoredPolicy, ...]:
+        """The policies that an organization has or had, deleted ones too, the oldest first."""
+        query = select(policies).where(policies.c.organization == organization)
+        with reading(self._engine) as connection:
+            return tuple(_policy(row) for row in connection.execute(query.order_by(policies.c.id)).mappings())
+
     def ended(self, organization: str) -> frozenset[str]:
         """The ids of the policies that were deleted."""
         query = select(policies.c.id).where(policies.c.organization == organization, policies.c.deleted_at.is_not(None))
@@ -101,8 +137,8 @@ class PolicyStore:
         """What a pass over ``fleet`` made of its policies; the fleet's other states go."""
         rows = [
             {
-                "policy_id": state.policy_id,
                 "fleet": fleet,
+                "policy_id": state.policy_id,
                 "evaluated_at": to_micros(at),
                 "body": state.model_dump_json(by_alias=True),
             }
@@ -136,8 +172,13 @@ def _target(spec: ScalingPolicySpec) -> str:
     return f"{spec.runtime} {spec.cluster or ''} {spec.target_ref}"
 
 
-def _taken(spec: ScalingPolicySpec) -> TargetTaken:
-    return TargetTaken(f"{spec.target_ref} already has a policy", hint="one workload has one policy: update that one")
+def _write(connection: Connection, changed: StoredPolicy) -> None:
+    new = {
+        "target": _target(changed.spec),
+        "spec": changed.spec.model_dump_json(by_alias=True),
+        "updated_at": to_micros(changed.updated_at),
+    }
+    connection.execute(update(policies).where(policies.c.id == changed.id).values(new))
 
 
 def _policy(row: RowMapping) -> StoredPolicy:

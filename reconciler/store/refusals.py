@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Connection, Engine, delete, select
 
 from reconciler.model.change import Refusal
 from reconciler.store.tables import refusals
@@ -17,19 +17,8 @@ class RefusalStore:
 
     def add(self, fleet: str, new: Iterable[Refusal]) -> None:
         """One refusal a subject, path, field and refused commit: adding it again changes nothing."""
-        rows = [
-            {
-                "fleet": fleet,
-                "subject": refusal.subject,
-                "path": refusal.path,
-                "field": refusal.field,
-                "commit": refusal.commit,
-                "body": refusal.model_dump_json(by_alias=True),
-            }
-            for refusal in new
-        ]
         with writing(self._engine) as connection:
-            execute_many(connection, insert_into(connection, refusals).on_conflict_do_nothing(), rows)
+            refuse_in(connection, fleet, new)
 
     def standing(self, fleet: str) -> tuple[Refusal, ...]:
         """In the order in which they were added."""
@@ -42,3 +31,28 @@ class RefusalStore:
         mine = (refusals.c.fleet == fleet, refusals.c.subject == subject)
         with writing(self._engine) as connection:
             connection.execute(delete(refusals).where(*mine, refusals.c.path == path, refusals.c.field == field))
+
+    def clear_subject(self, fleet: str, subject: str) -> None:
+        """Forget everything that was refused to a policy or an action: a person has decided anew."""
+        with writing(self._engine) as connection:
+            connection.execute(delete(refusals).where(refusals.c.fleet == fleet, refusals.c.subject == subject))
+
+
+def refuse_in(connection: Connection, fleet: str, new: Iterable[Refusal], *, change_id: str = "") -> None:
+    """Within a transaction, what :meth:`RefusalStore.add` does.
+
+    ``change_id``: the change that a person has rejected. Its refusals have no commit; another rejection of the same field
+    stands beside them.
+    """
+    rows = [
+        {
+            "fleet": fleet,
+            "subject": refusal.subject,
+            "path": refusal.path,
+            "field": refusal.field,
+            "commit": refusal.commit or change_id,
+            "body": refusal.model_dump_json(by_alias=True),
+        }
+        for refusal in new
+    ]
+    execute_many(connection, insert_into(connection, refusals).on_conflict_do_nothing(), rows)

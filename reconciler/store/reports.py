@@ -1,6 +1,9 @@
 """What agents report of the objects that they were given: the newest report of each."""
 
-from sqlalchemy import Engine, RowMapping, select
+import json
+from collections.abc import Iterable
+
+from sqlalchemy import Engine, RowMapping, select, update
 
 from reconciler.model.agent import StatusReport
 from reconciler.store.instants import to_micros
@@ -15,16 +18,32 @@ class ReportStore:
         self._engine = engine
 
     def keep(self, report: StatusReport) -> None:
-        """In place of the agent's last one."""
-        row = {
-            "agent_id": report.agent_id,
-            "cluster": report.cluster,
-            "revision": report.revision,
-            "at": to_micros(report.at),
-            "body": report.model_dump_json(by_alias=True),
-        }
+        """In place of the agent's last one. What that one had proved stands until :meth:`prove` says what this one does:
+        revisions go forward, and nothing is to look unproved in between.
+        """
+        mine = (status_reports.c.agent_id == report.agent_id, status_reports.c.cluster == report.cluster)
         with writing(self._engine) as connection:
+            last = connection.execute(select(status_reports.c.body).where(*mine)).scalar()
+            if last is not None and not report.proves:
+                report = report.model_copy(update={"proves": tuple(json.loads(last).get("proves", ()))})
+            row = {
+                "agent_id": report.agent_id,
+                "cluster": report.cluster,
+                "revision": report.revision,
+                "at": to_micros(report.at),
+                "body": report.model_dump_json(by_alias=True),
+            }
             execute_many(connection, upsert_into(connection, status_reports), [row])
+
+    def prove(self, report: StatusReport, commits: Iterable[str]) -> None:
+        """Note which commits ``report`` has shown to be in force, unless the agent has reported another revision since."""
+        mine = (status_reports.c.agent_id == report.agent_id, status_reports.c.revision == report.revision)
+        proves = tuple(sorted(commits))
+        with writing(self._engine) as connection:
+            row = connection.execute(select(status_reports).where(*mine)).mappings().one_or_none()
+            if row is not None and (last := _report(row)).proves != proves:
+                body = last.model_copy(update={"proves": proves}).model_dump_json(by_alias=True)
+                connection.execute(update(status_reports).where(*mine).values(body=body))
 
     def newest(self, cluster: str) -> StatusReport | None:
         """The newest report about a cluster, by the key that it is observed as."""

@@ -181,6 +181,7 @@ decision_log = Table(
     Column("rendered_manifest", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     Index("ix_decision_log_policy", "fleet", "policy_id", "id"),
+    Index("ix_decision_log_fleet", "fleet", "id"),
     Index(
         "uq_decision_log_decision",
         "decision_id",
@@ -191,7 +192,7 @@ decision_log = Table(
     ),
     sqlite_autoincrement=True,
 )
-"""Append-only: triggers refuse UPDATE and DELETE."""
+"""Append-only: triggers refuse UPDATE and DELETE, and on SQLite keep a REPLACE from taking a row's place."""
 
 refusals = Table(
     "refusals",
@@ -285,13 +286,12 @@ policies = Table(
 policy_states = Table(
     "policy_states",
     metadata,
+    Column("fleet", Text, primary_key=True),
     Column("policy_id", Text, primary_key=True),
-    Column("fleet", Text, nullable=False),
     Column("evaluated_at", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
-    Index("ix_policy_states_fleet", "fleet"),
 )
-"""What the newest pass made of each policy, declared ones too."""
+"""What the newest pass made of each policy, declared ones too: those of two fleet repos may have the same id."""
 
 commands = Table(
     "commands",
@@ -302,6 +302,8 @@ commands = Table(
     Column("policy_id", Text, nullable=False),
     Column("change_id", Text, nullable=False),
     Column("type", Text, nullable=False),
+    Column("host_pool", Text, nullable=False),
+    Column("group_name", Text, nullable=False),
     Column("payload", Text, nullable=False),
     Column("issued_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
@@ -310,6 +312,9 @@ commands = Table(
     Column("answered_at", BigInteger),
     UniqueConstraint("id", name="uq_commands_id"),
     Index("ix_commands_waiting", "agent_id", "answer", "expires_at"),
+    Index("ix_commands_slot", "agent_id", "host_pool", "group_name", "seq"),
+    Index("ix_commands_change", "change_id"),
+    Index("ix_commands_open", "answer", "expires_at"),
     sqlite_autoincrement=True,
 )
 
@@ -330,10 +335,11 @@ verdicts = Table(
     metadata,
     Column("fleet", Text, primary_key=True),
     Column("fingerprint", Text, primary_key=True),
-    Column("change_id", Text, nullable=False),
+    Column("change_id", Text, primary_key=True),
     Column("verdict", Text, nullable=False),
     Column("by", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
     Index("ix_verdicts_change", "change_id"),
 )
-"""Who approved or rejected which decision, by its fingerprint: another value needs another approval."""
+"""Who approved or rejected which decision of which change, by its fingerprint: another value needs another approval."""

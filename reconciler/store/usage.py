@@ -14,6 +14,7 @@ from reconciler.model.observation import SeriesKey, UsageSummary
 from reconciler.model.samples import Samples
 from reconciler.model.sketches import refuse_unusable
 from reconciler.model.workload import Resource
+from reconciler.store.observations import note_source
 from reconciler.store.seen import DAY
 from reconciler.store.series import SeriesIndex
 from reconciler.store.tables import usage_clusters, usage_hours, usage_series
@@ -51,7 +52,10 @@ class UsageStore:
         :raises ValueError: when a value is negative or not finite, or an instant is before 1970 or after 2149.
         """
         with writing(self._engine) as connection:
-            return self.record_in(connection, samples, dedupe=dedupe)
+            recorded = self.record_in(connection, samples, dedupe=dedupe)
+            for cluster in sorted({key.workload.cluster for key in samples.series}):
+                note_source(connection, cluster)
+            return recorded
 
     def record_in(self, connection: Connection, samples: Samples, *, dedupe: bool = True) -> Recorded:
         """:meth:`record` as part of a transaction that the caller has begun, at most once in it."""

@@ -5,9 +5,11 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -186,11 +188,42 @@ def reader(pristine: tuple[Path, Path, str]) -> Path:
     return home
 
 
+SERVED = {"docs/agents.md", "docs/policies.md", "docs/server.md"}
+"""Pages whose commands ask a server: it serves the demo's fleet at ``$URL``, and ``$KEY`` may do everything."""
+
+
+@contextmanager
+def served(home: Path) -> Iterator[dict[str, str]]:
+    """A server beside the reader's shell, and what the reader has set for it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = in_demo(home)
+    words = ["trimtab", "key", "create", "--org", "example", "--name", "reader", "--scope", "admin"]
+    env = environment(home) | settings
+    key = subprocess.run(words, env=env, cwd=home, capture_output=True, text=True, check=True).stdout.strip()
+    url = f"http://127.0.0.1:{port}"
+    with (home / "server.log").open("w") as log:
+        server = subprocess.Popen(["trimtab", "serve", "--port", str(port)], env=env, cwd=home, stdout=log, stderr=log)
+    try:
+        ready = ["curl", "-sf", "--retry", "60", "--retry-all-errors", "--retry-delay", "1", f"{url}/readyz"]
+        subprocess.run(ready, check=True, capture_output=True)
+        yield settings | {"URL": url, "KEY": key}
+    finally:
+        server.terminate()
+        assert server.wait(timeout=30) == 0, (home / "server.log").read_text()
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if steps(page)])
 def test_every_command_does_what_the_page_says(page: str, reader: Path) -> None:
     """README's first steps start from nothing; the other pages are read in the checkout of the demo's fleet."""
     told = steps(page)
     where, settings = (reader, {}) if page == "README.md" else (reader / "demo/fleet", in_demo(reader))
+    with served(reader) if page in SERVED else nullcontext(settings) as settings:
+        _follow(told, reader, where, settings)
+
+
+def _follow(told: list[Step], reader: Path, where: Path, settings: dict[str, str]) -> None:
     ran = shell(reader, where, [step.command for step in told], settings=settings, strict=False)
     for step, (code, printed) in zip(told, ran, strict=True):
         assert code in step.codes, f"{step.at}: {step.command} ended with {code}:\n{printed}"

@@ -52,9 +52,10 @@ class Served:
         return self.server.stewards[0]
 
     def reconcile(self) -> None:
-        """One pass of each steward, now; :raises: what it raises."""
+        """One pass of each steward, now, on everything that was pushed; :raises: what it raises."""
         from reconciler import loop
 
+        self.server.flush()
         for steward in self.server.stewards:
 
             def one(house: House, keeper: Steward = steward) -> None:
@@ -84,5 +85,7 @@ def serving(home: Path, *fleets: FleetRepo, database_url: str = "", clock: SetCl
         for steward in server.stewards:
             steward.ask(steward.read).result(timeout=60)
         key, _ = server.stores.keys.create("acme", "all", tuple(SCOPES), (), clock())
-        client = TestClient(create_app(server), headers={"X-API-Key": key}, raise_server_exceptions=False)
+        client = TestClient(
+            create_app(server), headers={"Authorization": f"Bearer {key}"}, raise_server_exceptions=False
+        )
         yield Served(server, client, clock, settings)

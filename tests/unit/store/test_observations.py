@@ -175,7 +175,9 @@ def test_a_push_is_taken_in_once_with_every_pod_of_a_workload(engine: Engine) ->
 
 
 def test_a_push_that_cannot_be_used_leaves_nothing(engine: Engine) -> None:
-    body = push(pods=[pod(cpuMillicores=float("inf"))], nodes=[{"name": "n1"}])
+    good = push(pods=[pod()], nodes=[{"name": "n1"}])
+    endless = good.pods[0].containers[0].model_copy(update={"cpu_millicores": float("inf")})
+    body = good.model_copy(update={"pods": (good.pods[0].model_copy(update={"containers": (endless,)}),)})
     with pytest.raises(ValueError, match="finite"):
         record_push(engine, body, "prod")
     assert names(ObservationStore(engine)) == []

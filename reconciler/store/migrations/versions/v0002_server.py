@@ -8,6 +8,16 @@ down_revision = "0001"
 
 ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
+_NO_REPLACE = """CREATE TRIGGER decision_log_refuses_replace BEFORE INSERT ON decision_log BEGIN
+    SELECT RAISE(ABORT, 'the decision log is append-only') WHERE EXISTS (SELECT 1 FROM decision_log WHERE id = NEW.id);
+    SELECT RAISE(IGNORE) WHERE NEW.decision_id <> '' AND EXISTS (
+        SELECT 1 FROM decision_log WHERE decision_id <> '' AND decision_id = NEW.decision_id AND action = NEW.action);
+END"""
+"""INSERT OR REPLACE drops the row in its way without asking triggers about DELETE, unless recursive_triggers is on.
+
+A second row about one decision is left out, as ON CONFLICT DO NOTHING has it: what was logged first stays.
+"""
+
 
 def upgrade() -> None:
     """Add the server's tables."""
@@ -15,6 +25,7 @@ def upgrade() -> None:
     _policies()
     _commands()
     _reports()
+    _log()
 
 
 def _access() -> None:
@@ -67,13 +78,12 @@ def _policies() -> None:
     )
     op.create_table(
         "policy_states",
-        sa.Column("policy_id", sa.Text, nullable=False),
         sa.Column("fleet", sa.Text, nullable=False),
+        sa.Column("policy_id", sa.Text, nullable=False),
         sa.Column("evaluated_at", sa.BigInteger, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
-        sa.PrimaryKeyConstraint("policy_id"),
+        sa.PrimaryKeyConstraint("fleet", "policy_id"),
     )
-    op.create_index("ix_policy_states_fleet", "policy_states", ["fleet"])
 
 
 def _commands() -> None:
@@ -85,6 +95,8 @@ def _commands() -> None:
         sa.Column("policy_id", sa.Text, nullable=False),
         sa.Column("change_id", sa.Text, nullable=False),
         sa.Column("type", sa.Text, nullable=False),
+        sa.Column("host_pool", sa.Text, nullable=False),
+        sa.Column("group_name", sa.Text, nullable=False),
         sa.Column("payload", sa.Text, nullable=False),
         sa.Column("issued_at", sa.BigInteger, nullable=False),
         sa.Column("expires_at", sa.BigInteger, nullable=False),
@@ -96,6 +108,9 @@ def _commands() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_commands_waiting", "commands", ["agent_id", "answer", "expires_at"])
+    op.create_index("ix_commands_slot", "commands", ["agent_id", "host_pool", "group_name", "seq"])
+    op.create_index("ix_commands_change", "commands", ["change_id"])
+    op.create_index("ix_commands_open", "commands", ["answer", "expires_at"])
 
 
 def _reports() -> None:
@@ -117,6 +132,13 @@ def _reports() -> None:
         sa.Column("verdict", sa.Text, nullable=False),
         sa.Column("by", sa.Text, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("fleet", "fingerprint"),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("fleet", "fingerprint", "change_id"),
     )
     op.create_index("ix_verdicts_change", "verdicts", ["change_id"])
+
+
+def _log() -> None:
+    op.create_index("ix_decision_log_fleet", "decision_log", ["fleet", "id"])
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute(_NO_REPLACE)
