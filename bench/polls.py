@@ -108,7 +108,7 @@ async def _polls(talk: Talk, *, seconds: float) -> dict[str, Any]:
     told["of another process"] = await _from_elsewhere(talk, waiting, [a for a in there if not waiting[a].done()])
     closed = await _ask(talk, "close")
     ends = await asyncio.gather(*waiting.values())
-    told["closed"] = max(at for at, _ in ends) - closed["at"]
+    told["closed"] = max(0.0, *(at - closed["at"] for at, _ in ends))
     assert all(status in (200, 204) for _, status in ends), "a poll was answered with an error"
     return told
 

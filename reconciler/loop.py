@@ -12,7 +12,17 @@ from threading import Event
 from reconciler.errors import RetryLater, TrimtabError
 from reconciler.model.plan import Pass
 from reconciler.model.state import FleetState
-from reconciler.steps import actuating, catching_up, deciding, evaluating, landing, proving, resting, undoing
+from reconciler.steps import (
+    actuating,
+    catching_up,
+    deciding,
+    evaluating,
+    landing,
+    policy_states,
+    proving,
+    resting,
+    undoing,
+)
 from reconciler.steps.evaluating import Recommended
 from reconciler.steps.house import House, Timings
 from reconciler.steps.scene import keep, read_fleet_of, read_scene, reread
@@ -78,6 +88,8 @@ def _attempt(house: House) -> Pass:
         keep(house, worked.scene)
     with timings.stage("actuate"):
         actuating.actuate(house, worked.scene.state, worked.view, head=landing.head_of(worked))
+    with timings.stage("report"):
+        policy_states.keep_states(house, worked)
     return resting.remember(house, found, worked.scene)
 
 

@@ -11,6 +11,8 @@ from sqlalchemy import Engine
 
 import support_postgres
 from reconciler.store.database import open_database
+from support.engine import Docker, missing
+from support.engine import engine as docker_engine
 
 # In CI every run tries the same examples, so that a change is judged by itself; at home each run tries new ones.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -58,3 +60,12 @@ def engine(database_url: str) -> Iterator[Engine]:
     opened = open_database(database_url)
     yield opened
     opened.dispose()
+
+
+@pytest.fixture(scope="session")
+def docker() -> Iterator[Docker]:
+    """A Docker engine of this test process."""
+    if lacking := missing():
+        (pytest.fail if support_postgres.required() else pytest.skip)(lacking)
+    with docker_engine() as running:
+        yield running

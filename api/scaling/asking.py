@@ -1,6 +1,5 @@
 """From what a request asks for to a policy: what needs more than one field, or the organization's fleets, to be judged."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,23 +8,7 @@ from api.errors import BadRequest, Conflict, Forbidden, Unavailable
 from api.scaling.schemas import PolicyChange, PolicyCreate
 from api.server import Server
 from reconciler.model.fleet import Cluster
-from reconciler.model.policy import STRATEGY_OF, Runtime, ScalingPolicy, ScalingPolicySpec
-
-_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_SUBDOMAIN = rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*"
-_NAME = r"[A-Za-z0-9](([._-]|[A-Za-z0-9]){0,126}[A-Za-z0-9])?"
-
-_TARGETS: dict[Runtime, tuple[re.Pattern[str], str]] = {
-    "kubernetes": (
-        re.compile(rf"{_LABEL}/{_SUBDOMAIN}"),
-        "namespace/workload, both as Kubernetes names them (lower-case letters, digits and '-'): prod/checkout-api",
-    ),
-    "docker": (
-        re.compile(rf"{_NAME}/{_NAME}"),
-        "host-pool/group, both names of letters, digits, '-', '_' and '.': web-pool/storefront",
-    ),
-    "lxc": (re.compile(rf"{_NAME}/[1-9][0-9]{{2,8}}"), "node/vmid, the vmid a number from 100: pve1/104"),
-}
+from reconciler.model.policy import STRATEGY_OF, TARGET_FORMS, Runtime, ScalingPolicy, ScalingPolicySpec
 
 
 def asked_for(body: PolicyCreate, server: Server, principal: Principal) -> ScalingPolicySpec:
@@ -65,7 +48,7 @@ def _same_strategy(body: PolicyChange, runtime: Runtime) -> None:
 def _check(values: Mapping[str, Any], sent: Mapping[str, Any]) -> None:
     """The fields of one policy together. Where two disagree, the one that was sent is named."""
     runtime: Runtime = values["runtime"]
-    form, words = _TARGETS[runtime]
+    form, words = TARGET_FORMS[runtime]
     if not form.fullmatch(values["target_ref"]) or ".." in values["target_ref"]:
         raise _bad("targetRef", f"for {runtime} write {words}")
     if values.get("cpu_target_percent") is None and values.get("memory_target_percent") is None:

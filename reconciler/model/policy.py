@@ -1,5 +1,6 @@
 """A scaling policy: the fields of the Scaling API's request body, whether made through the API or declared in Git."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -14,6 +15,24 @@ STRATEGY_OF: dict[Runtime, Strategy] = {"kubernetes": "pods", "docker": "contain
 
 Percent = Annotated[float, Field(ge=1, le=100)]
 Cooldown = Annotated[int, Field(ge=0, le=1800)]
+
+
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_SUBDOMAIN = rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*"
+_NAME = r"[A-Za-z0-9](([._-]|[A-Za-z0-9]){0,126}[A-Za-z0-9])?"
+
+TARGET_FORMS: dict[Runtime, tuple[re.Pattern[str], str]] = {
+    "kubernetes": (
+        re.compile(rf"{_LABEL}/{_SUBDOMAIN}"),
+        "namespace/workload, both as Kubernetes names them (lower-case letters, digits and '-'): prod/checkout-api",
+    ),
+    "docker": (
+        re.compile(rf"{_NAME}/{_NAME}"),
+        "host-pool/group, both names of letters, digits, '-', '_' and '.': web-pool/storefront",
+    ),
+    "lxc": (re.compile(rf"{_NAME}/[1-9][0-9]{{2,8}}"), "node/vmid, the vmid a number from 100: pve1/104"),
+}
+"""What ``targetRef`` is by runtime, and in words. Parts of it become paths: none of them can lead elsewhere."""
 
 
 class ScalingPolicySpec(Model):
@@ -44,13 +63,17 @@ class ScalingPolicySpec(Model):
     def _consistent(self) -> "ScalingPolicySpec":
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"minReplicas {self.min_replicas} is above maxReplicas {self.max_replicas}")
-        if self.min_memory_mb is not None and self.max_memory_mb is not None and self.min_memory_mb > self.max_memory_mb:
+        if (
+            self.min_memory_mb is not None
+            and self.max_memory_mb is not None
+            and self.min_memory_mb > self.max_memory_mb
+        ):
             raise ValueError(f"minMemoryMB {self.min_memory_mb} is above maxMemoryMB {self.max_memory_mb}")
         if self.cpu_target_percent is None and self.memory_target_percent is None:
             raise ValueError("at least one of cpuTargetPercent and memoryTargetPercent is required")
-        first, slash, second = self.target_ref.partition("/")
-        if not (first and slash and second) or "/" in second:
-            raise ValueError(f"targetRef {self.target_ref!r} is not {_TARGET_FORM[self.runtime]}")
+        form, words = TARGET_FORMS[self.runtime]
+        if not form.fullmatch(self.target_ref) or ".." in self.target_ref:
+            raise ValueError(f"targetRef {self.target_ref!r} is not {words}")
         return self
 
     @property
@@ -70,13 +93,6 @@ class ScalingPolicySpec(Model):
     @property
     def live(self) -> bool:
         return self.enabled and not self.dry_run
-
-
-_TARGET_FORM: dict[Runtime, str] = {
-    "kubernetes": "namespace/workload",
-    "docker": "host-pool/group",
-    "lxc": "node/vmid",
-}
 
 
 class ScalingPolicy(Model):

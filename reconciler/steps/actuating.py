@@ -5,6 +5,7 @@ docker policy is about it, whether live or not, or when its file's newest commit
 of such a file counts like a decision.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +15,7 @@ from reconciler.model.agent import Command
 from reconciler.model.container_group import ContainerGroup, GroupKey, Host
 from reconciler.model.policy import ScalingPolicy
 from reconciler.model.state import FleetState
+from reconciler.steps.answering import said
 from reconciler.steps.catching_up import whole_history
 from reconciler.steps.container_groups import hosts_of, policies_by_group, read_groups
 from reconciler.steps.house import House
@@ -25,11 +27,22 @@ _MEMORY = "actuated"
 
 
 @dataclass(frozen=True)
+class GroupState:
+    """What the last look found of a group. ``settled``: its hosts are known to run what the file says. ``failure``: what one
+    of them says that could not. ``commit``: the newest of its file."""
+
+    commit: str
+    settled: bool
+    failure: str = ""
+
+
+@dataclass(frozen=True)
 class _Looked:
-    """The last look: at which commit, and when to look again though nothing has changed."""
+    """The last look: at which commit, when to look again though nothing has changed, and what was found."""
 
     head: str
     due: datetime | None
+    groups: Mapping[GroupKey, GroupState]
 
 
 def actuate(house: House, state: FleetState, view: View, *, head: str) -> tuple[Command, ...]:
@@ -44,8 +57,14 @@ def actuate(house: House, state: FleetState, view: View, *, head: str) -> tuple[
     told = [ordered for _, group in sorted(groups.files.items()) if (ordered := work.orders(group))]
     commands = house.stores.commands.issue(command for ordered in told for command in ordered.commands)
     dues = [ordered.due for ordered in told if ordered.due is not None]
-    house.parsed[_MEMORY] = _Looked(head, min(dues, default=None))
+    house.parsed[_MEMORY] = _Looked(head, min(dues, default=None), work.states)
     return commands
+
+
+def group_states(house: House) -> Mapping[GroupKey, GroupState]:
+    """What the last look of this house found of the groups that it looks after."""
+    looked = house.parsed.get(_MEMORY)
+    return looked.groups if isinstance(looked, _Looked) else {}
 
 
 def actuate_again(house: House, head: str) -> tuple[Command, ...]:
@@ -71,6 +90,7 @@ class _Work:
         self._hosts: dict[str, tuple[Host, ...]] = hosts_of(house, state.fleet)
         agents = (host.agent_id for hosts in self._hosts.values() for host in hosts)
         self._newest: dict[Slot, Command] = house.stores.commands.newest(agents)
+        self.states: dict[GroupKey, GroupState] = {}
 
     def orders(self, group: ContainerGroup) -> Orders | None:
         """None for a group that is nobody's but a person's."""
@@ -91,6 +111,8 @@ class _Work:
             lb_pool_ref=policy.spec.lb_pool_ref if policy else None,
             now=self._now,
         )
+        failed = next((said(command) for command in newest.values() if command.answer == "failed"), "")
+        self.states[group.key] = GroupState(cause.commit, found.settled, "" if found.settled else failed)
         if found.settled and cause.change_id:
             self._applied(group.key, cause)
         return found

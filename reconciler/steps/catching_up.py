@@ -15,6 +15,7 @@ from reconciler.errors import InputError, Stalled
 from reconciler.model.change import Refusal
 from reconciler.model.policy import ScalingPolicySpec
 from reconciler.steps.house import House
+from reconciler.store.policies import TargetTaken
 
 SCANNED = "scanned"
 """The mark that says up to which commit history was read."""
@@ -166,16 +167,28 @@ def _restore_made(
     own revert, in fields that differ from those that were reverted.
     """
     policy = house.stores.policies.find(undone.trailers.policy)
-    if policy is None or policy.updated_at >= by.at + _GIT_TICK or not policy.spec.live:
-        return
-    if by.kind != "rollback" and policy.spec != _spec_at(house, undone):
+    if policy is None or policy.updated_at >= by.at + _GIT_TICK:
         return
     place = {commit.sha: number for number, commit in enumerate(commits)}
     stands = policy_commits(found, policy.id)
     if stands and place[stands[-1].sha] > place[undone.sha]:
         return
-    spec = _spec_at(house, stands[-1]) if stands else None
-    house.stores.policies.update(policy.id, spec or policy.spec.model_copy(update={"dry_run": True}), by.at)
+    reverted = _spec_at(house, undone)
+    earlier = _spec_at(house, stands[-1]) if stands else None
+
+    def before(spec: ScalingPolicySpec) -> ScalingPolicySpec:
+        if not spec.live or (by.kind != "rollback" and spec != reverted):
+            return spec
+        return earlier or _in_dry_run(spec)
+
+    try:
+        house.stores.policies.change(policy.id, policy.organization, before, by.at)
+    except TargetTaken:  # it has moved away since, and another policy has taken its old place
+        house.stores.policies.change(policy.id, policy.organization, _in_dry_run, by.at)
+
+
+def _in_dry_run(spec: ScalingPolicySpec) -> ScalingPolicySpec:
+    return spec.model_copy(update={"dry_run": True})
 
 
 def _spec_at(house: House, commit: LandedCommit) -> ScalingPolicySpec | None:

@@ -13,7 +13,6 @@ from reconciler.model.plan import Pass
 from reconciler.steps.deciding import Worked
 from reconciler.steps.decision_log import Outlooks, log_changes, log_dry_runs
 from reconciler.steps.house import House
-from reconciler.steps.policy_states import keep_states
 
 TRIES = 10
 
@@ -94,7 +93,6 @@ def report(house: House, worked: Worked) -> Pass:
     """Record what landed: states of changes, and the decision log."""
     settle(house, worked.ready, worked.outlooks)
     log_dry_runs(house, worked.outlooks, worked.templates)
-    keep_states(house, worked)
     return worked.found
 
 

@@ -8,7 +8,9 @@ from reconciler.model.change import Change
 from reconciler.model.log import DecisionRow
 from reconciler.model.policy import PolicyState
 from reconciler.report.passes import instant
+from reconciler.steps.actuating import group_states
 from reconciler.steps.catching_up import policy_commits, whole_history
+from reconciler.steps.container_groups import policies_by_group
 from reconciler.steps.deciding import Worked
 from reconciler.steps.house import House
 from reconciler.steps.scene import Scene
@@ -22,6 +24,7 @@ def keep_states(house: House, worked: Worked) -> None:
     problems = _problems(worked)
     objects = _objects(scene)
     revisions = _revisions(house, worked, objects)
+    groups = _groups(house, scene)
     states = [
         _state(worked.outlooks.get(policy.id), policy.id, last.get(policy.id)).model_copy(
             update={
@@ -30,6 +33,7 @@ def keep_states(house: House, worked: Worked) -> None:
                 "cluster": policy.spec.cluster or "",
                 "objects": objects.get(policy.id, ()),
                 "revision": revisions.get(policy.id, ""),
+                **groups.get(policy.id, {}),
             }
         )
         for policy in scene.state.policies
@@ -74,6 +78,22 @@ def _objects(scene: Scene) -> Mapping[str, tuple[str, ...]]:
             if file.form == "hpa" and key is not None:
                 found[file.values.get("policy", "")].append(f"HorizontalPodAutoscaler {key.namespace}/{key.name}")
     return {policy_id: tuple(sorted(objects)) for policy_id, objects in found.items()}
+
+
+def _groups(house: House, scene: Scene) -> dict[str, dict[str, object]]:
+    """By docker policy: its group's file, as of which commit, and whether hosts run what it says."""
+    found: dict[str, dict[str, object]] = {}
+    states = group_states(house)
+    for key, policy in policies_by_group(scene.state.policies).items():
+        state = states.get(key)
+        if state is None:
+            continue
+        told: dict[str, object] = {"revision": state.commit, "proved": state.settled}
+        told["objects"] = (f"ContainerGroup {key[0]}/{key[1]}",)
+        if state.settled or state.failure:
+            told["failure"] = state.failure
+        found[policy.id] = told
+    return found
 
 
 def _revisions(house: House, worked: Worked, objects: Mapping[str, tuple[str, ...]]) -> dict[str, str]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from reconciler import loop
+from reconciler.errors import NothingToRollBack
 from reconciler.model.policy import ScalingPolicySpec
 from reconciler.steps.house import House
 from support.fleets import FleetRepo, git, new_fleet, policy
@@ -58,6 +60,13 @@ def rows(served: Served, policy_id: str) -> list[tuple[str, int | None, int | No
     return [(row.action, row.from_replicas, row.to_replicas) for row in reversed(found)]
 
 
+def shown(served: Served, policy_id: str) -> dict[str, Any]:
+    """The policy as the Scaling API lists it."""
+    listed = served.client.get("/api/v1/scaling/policies").json()
+    found: dict[str, Any] = next(one for one in listed if one["id"] == policy_id)
+    return found
+
+
 def roll_back(served: Served, policy_id: str) -> None:
     def undo(house: House) -> None:
         loop.rollback(house, policy_id)
@@ -97,6 +106,7 @@ def test_from_load_to_a_commit_to_a_command_and_back_by_a_rollback(served: Serve
         "fromReplicas": 2,
         "lbPoolRef": "haproxy/web",
     }
+    assert shown(served, policy_id)["applyHealth"] == "pending"
     assert host.work() == [(2, 3)]
     assert rows(served, policy_id) == [("apply", 2, 2), ("apply", 2, 3)]
     changes = served.server.stores.changes.list(served.steward.watch.url)
@@ -230,10 +240,13 @@ def test_a_host_that_fails_is_told_again_after_ten_minutes_and_the_log_says_so_o
     assert host.poll() is None
     state = served.server.stores.policies.states([served.steward.watch.url])[policy_id]
     assert "no space left on device" in state.failure
+    assert shown(served, policy_id)["applyHealth"] == "failed"
     host.broken = ""
     pass_after(served, host, 95, seconds=600)
     assert host.work() == [(2, 3)]
     assert served.server.stores.changes.list(served.steward.watch.url)[0].state == "applied"
+    pass_after(served, host, 95, seconds=1)
+    assert shown(served, policy_id)["applyHealth"] == "applied"
 
 
 def test_a_command_that_nobody_answers_is_issued_again(served: Served, repo: FleetRepo) -> None:
@@ -310,6 +323,22 @@ def test_a_policy_declared_in_git_scales_and_goes_to_dry_run_when_rolled_back(se
     assert GROUP not in repo.files()
     assert yaml.safe_load(repo.show("policies/web.yaml"))["spec"]["dryRun"] is True
     assert host.work() == [], "nobody asks for a number any more"
+
+
+def test_a_group_that_a_person_has_changed_since_stays_when_its_adoption_is_rolled_back(
+    served: Served, repo: FleetRepo
+) -> None:
+    host = docker_host(served, "host-1", web=2)
+    policy_id = live(served)
+    host.push(70)
+    served.reconcile()
+    repo.pull()
+    edited = (repo.work / GROUP).read_text().replace("replicas: 2", "replicas: 4")
+    repo.write(GROUP, edited)
+    repo.commit("More for the sale")
+    with pytest.raises(NothingToRollBack):
+        roll_back(served, policy_id)
+    assert repo.show(GROUP) + "\n" == edited
 
 
 def test_a_policy_that_is_deleted_takes_the_file_that_was_made_for_it_away(served: Served, repo: FleetRepo) -> None:

@@ -85,9 +85,7 @@ def engine(*, bridge: bool = True) -> Iterator[Docker]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _first_that_starts(
-    home: Path, ways: list[tuple[str, tuple[str, ...]]]
-) -> tuple["subprocess.Popen[bytes]", Docker]:
+def _first_that_starts(home: Path, ways: list[tuple[str, tuple[str, ...]]]) -> tuple["subprocess.Popen[bytes]", Docker]:
     log = home / "log"
     for driver, network in ways:
         docker = Docker(f"unix://{home}/docker.sock", bridge=network is _BRIDGE)

@@ -413,7 +413,12 @@ def test_the_only_cluster_need_not_be_named() -> None:
 
 def test_docker_and_lxc_policies_need_no_cluster() -> None:
     docker = POLICY.replace("  cluster: prod\n", "").replace("kubernetes", "docker").replace("shop/web", "pool/web")
-    lxc = POLICY.replace("  cluster: prod\n", "").replace("kubernetes", "lxc").replace("name: web", "name: ct")
+    lxc = (
+        POLICY.replace("  cluster: prod\n", "")
+        .replace("kubernetes", "lxc")
+        .replace("name: web", "name: ct")
+        .replace("shop/web", "pve1/104")
+    )
     extra = "  minMemoryMB: 512\n  maxMemoryMB: 4096\n"
     policies = read({"policies/d.yaml": docker + "  lbPoolRef: lb\n", "policies/l.yaml": lxc + extra}).policies
     assert [(policy.spec.runtime, policy.spec.cluster) for policy in policies] == [("docker", None), ("lxc", None)]

@@ -1,0 +1,258 @@
+"""The container image: built on a real engine from a base made here, it runs the server, and its volume keeps everything."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import tenacity
+
+from support.engine import Docker
+from support.fleets import FleetRepo, fleet_yaml, new_fleet
+
+PROJECT = Path(__file__).resolve().parents[2]
+BASE, IMAGE = "trimtab-base", "trimtab"
+MEGABYTE = 1_000_000
+UID = 10001
+
+FLEET = {
+    "trimtab.yaml": fleet_yaml("{name: prod, path: clusters/prod}"),
+    "clusters/prod/kustomization.yaml": "resources: [apps]\ncomponents: [trimtab]\n",
+    "clusters/prod/trimtab/kustomization.yaml": (
+        "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: []\n"
+    ),
+    "clusters/prod/apps/kustomization.yaml": "resources: [web.yaml]\n",
+    "clusters/prod/apps/web.yaml": """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+        - name: web
+          image: nginx
+          resources: {requests: {cpu: 100m, memory: 64Mi}}
+""",
+}
+
+POLICY = {
+    "name": "web autoscaler",
+    "runtime": "kubernetes",
+    "targetRef": "shop/web",
+    "cpuTargetPercent": 70,
+    "minReplicas": 2,
+    "maxReplicas": 10,
+    "dryRun": False,
+}
+
+
+@pytest.fixture(scope="module")
+def image(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The image, built as its Dockerfile says, on a Debian root with python3 that stands in for python:3.12-slim."""
+    _import_base(docker, tmp_path_factory.mktemp("base") / "root")
+    arguments = [part for pair in _build_arguments().items() for part in ("--build-arg", "=".join(pair))]
+    docker("build", "--network", "host", "--build-arg", f"BASE={BASE}", *arguments, "--tag", IMAGE, str(PROJECT))
+    return IMAGE
+
+
+def _import_base(docker: Docker, root: Path) -> None:
+    """Debian with python3, which trusts whom this machine trusts and asks whom it asks."""
+    assert shutil.which("debootstrap"), "debootstrap not found: apt-get install debootstrap"
+    mirror, release = _mirror()
+    command = ["debootstrap", "--variant=minbase", "--include=python3", release, str(root), mirror]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    apt = subprocess.run(["apt-config", "dump"], check=True, capture_output=True, text=True).stdout
+    acquire = [line for line in apt.splitlines() if line.startswith("Acquire::")]
+    (root / "etc/apt/apt.conf.d/99host").write_text("\n".join(acquire) + "\n")
+    for trusted in (Path("/usr/local/share/ca-certificates"), Path("/etc/ssl/certs/ca-certificates.crt")):
+        _copy(trusted, root / trusted.relative_to("/"))
+    with subprocess.Popen(["tar", "--create", "--directory", root, "."], stdout=subprocess.PIPE) as tar:
+        assert tar.stdout is not None
+        docker("import", "-", BASE, stdin=tar.stdout.fileno())
+    shutil.rmtree(root)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    elif source.exists():
+        shutil.copyfile(source, target)
+
+
+def _mirror() -> tuple[str, str]:
+    """Where this machine gets Debian from, and which release of it."""
+    pattern = ["--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages"]
+    listed = subprocess.run(["apt-get", "indextargets", *pattern], check=True, capture_output=True, text=True).stdout
+    release = re.findall(r"^VERSION_CODENAME=(\w+)$", Path("/etc/os-release").read_text(), re.MULTILINE)[0]
+    mirrors = [uri for uri, codename in (line.split() for line in listed.splitlines()) if codename == release]
+    assert mirrors, f"apt knows no mirror of {release}"
+    return mirrors[0], release
+
+
+def _build_arguments() -> dict[str, str]:
+    """How this machine reaches a package index, if not as pip would by itself."""
+    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True)
+    pip = dict(re.findall(r"^(?:global|install|:env:)\.([\w-]+)='(.*)'$", listed.stdout, re.MULTILINE))
+    names = ("index-url", "extra-index-url", "trusted-host")
+    found = {f"PIP_{name.replace('-', '_').upper()}": _reachable(pip[name]) for name in names if name in pip}
+    proxies = {
+        name: value for name, value in os.environ.items() if name.lower() in ("http_proxy", "https_proxy", "no_proxy")
+    }
+    return {name: value for name, value in (found | proxies).items() if value}
+
+
+def _reachable(urls: str) -> str:
+    """Without directories of this machine, which are not in the container."""
+    return " ".join(url for url in urls.split() if not url.startswith("file:"))
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> FleetRepo:
+    """A fleet repo that belongs to the image's user: Git refuses one of somebody else's."""
+    repo = new_fleet(tmp_path, FLEET)
+    for path in (repo.bare, *repo.bare.rglob("*")):
+        os.chown(path, UID, UID)
+    return repo
+
+
+@pytest.fixture
+def volume(docker: Docker) -> Iterator[str]:
+    name = docker("volume", "create")
+    yield name
+    docker("volume", "rm", name)
+
+
+def start(docker: Docker, image: str, volume: str, fleet: FleetRepo) -> str:
+    """A server as a careful person would run it: nothing but its volume and /tmp can be written. Its container."""
+    return docker(
+        "run", "--detach", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL",
+        "--security-opt", "no-new-privileges", "--health-interval", "1s", *docker.publish(8080),
+        "--volume", f"{volume}:/var/lib/trimtab", "--volume", f"{fleet.bare}:/srv/fleet.git",
+        "--env", "TRIMTAB_FLEET=/srv/fleet.git", image,
+    )  # fmt: skip
+
+
+def ready(docker: Docker, container: str) -> httpx.Client:
+    """A client of the server, once it says that it can serve."""
+    client = httpx.Client(base_url=f"http://{docker.address(container, 8080)}", timeout=10)
+
+    @tenacity.retry(stop=tenacity.stop_after_delay(60), wait=tenacity.wait_fixed(0.1), reraise=True)
+    def asked() -> None:
+        assert docker.inspect(container, "{{.State.Running}}") == "true", docker("logs", container)
+        try:
+            answer = client.get("/readyz")
+        except httpx.TransportError as error:
+            raise AssertionError(f"no answer: {error}") from None
+        assert answer.status_code == 200, answer.text
+
+    asked()
+    return client
+
+
+@tenacity.retry(stop=tenacity.stop_after_delay(60), wait=tenacity.wait_fixed(0.2), reraise=True)
+def wait_for(docker: Docker, container: str, wanted: str, *command: str) -> None:
+    """Until a command in the container prints what is wanted."""
+    assert wanted in docker("exec", container, *command), docker("logs", "--tail", "40", container)
+
+
+@tenacity.retry(stop=tenacity.stop_after_delay(60), wait=tenacity.wait_fixed(0.2), reraise=True)
+def wait_until_healthy(docker: Docker, container: str) -> None:
+    assert docker.inspect(container, "{{.State.Health.Status}}") == "healthy", docker.inspect(
+        container, "{{json .State}}"
+    )
+
+
+def stop(docker: Docker, container: str) -> float:
+    """Tell it to stop, as `docker stop` does; how long it took, in seconds."""
+    began = time.monotonic()
+    docker("kill", "--signal", "TERM", container)
+    assert docker("wait", container) == "0", docker("logs", "--tail", "40", container)
+    return time.monotonic() - began
+
+
+def in_fleet(*words: str) -> tuple[str, ...]:
+    return ("git", "-C", "/srv/fleet.git", *words)
+
+
+def policies(client: httpx.Client, key: str) -> list[dict[str, Any]]:
+    answer = client.get("/api/v1/scaling/policies", headers={"X-API-Key": key})
+    assert answer.status_code == 200, answer.text
+    return list(answer.json())
+
+
+# One test, so that one process builds the image.
+def test_the_image_is_small_and_plain_and_its_volume_keeps_everything(
+    docker: Docker, image: str, volume: str, fleet: FleetRepo
+) -> None:
+    is_small_and_plain(docker, image)
+    can_do_all_that_trimtab_does(docker, image)
+
+    first = start(docker, image, volume, fleet)
+    with ready(docker, first) as client:
+        words = ("--org", "acme", "--name", "ci", "--scope", "scaling:write")
+        key = docker("exec", first, "trimtab", "key", "create", *words)
+        created = client.post("/api/v1/scaling/policies", json=POLICY, headers={"Authorization": f"Bearer {key}"})
+        assert created.status_code == 201, created.text
+        wait_for(
+            docker, first, "clusters/prod/trimtab/shop/hpa-web.yaml", *in_fleet("ls-tree", "-r", "--name-only", "main")
+        )
+        before, head = policies(client, key), docker("exec", first, *in_fleet("rev-parse", "main"))
+    wait_until_healthy(docker, first)
+    assert stop(docker, first) < 10
+    docker("rm", first)
+
+    second = start(docker, image, volume, fleet)
+    with ready(docker, second) as client:
+        assert [policy["id"] for policy in before] == [created.json()["id"]]
+        assert [policy["id"] for policy in policies(client, key)] == [created.json()["id"]]
+        changed = {"maxReplicas": 12}
+        path = f"/api/v1/scaling/policies/{created.json()['id']}"
+        assert client.put(path, json=changed, headers={"X-API-Key": key}).status_code == 200
+        wait_for(docker, second, "maxReplicas: 12", *in_fleet("show", "main:clusters/prod/trimtab/shop/hpa-web.yaml"))
+        assert docker("exec", second, *in_fleet("rev-parse", "main~1")) == head, "the restart alone committed something"
+    assert stop(docker, second) < 10
+    docker("rm", second)
+
+
+def is_small_and_plain(docker: Docker, image: str) -> None:
+    size = int(docker.inspect(image, "{{.Size}}"))
+    assert size < 300 * MEGABYTE, docker("history", image)
+    config = json.loads(docker.inspect(image, "{{json .Config}}"))
+    assert config["User"] == f"{UID}:{UID}"
+    assert config["StopSignal"] == "SIGTERM"
+    assert config["Volumes"] == {"/var/lib/trimtab": {}}
+    assert config["Healthcheck"]["Test"][0] == "CMD"
+    history = docker("history", "--no-trunc", image)
+    assert not [value for value in _build_arguments().values() if value in history]
+
+
+def can_do_all_that_trimtab_does(docker: Docker, image: str) -> None:
+    """The templates, the example, kubectl, ssh and PostgreSQL's driver are inside; what could install more is not."""
+
+    def sh(script: str) -> str:
+        plain = ("--rm", "--read-only", "--tmpfs", "/tmp", "--network", "none", "--entrypoint", "sh")
+        return docker("run", *plain, image, "-c", script)
+
+    assert sh("id -u && umask") == f"{UID}\n0022"
+    sh("cd /tmp && trimtab init fleet && kubectl kustomize fleet/clusters/demo && trimtab check --fleet fleet")
+    sh("ssh -V && python -c 'import psycopg; assert psycopg.pq.__impl__ == \"binary\"'")
+    assert sh("command -v apt-get pip pip3 cc gcc perl; true") == ""
+    assert (
+        sh(
+            "find / -xdev -type f -perm /6000 2>/dev/null; touch /home/trimtab/file 2>/dev/null && echo it can be written; true"
+        )
+        == ""
+    )
