@@ -19,6 +19,7 @@ from reconciler.steps import (
     evaluating,
     landing,
     policy_states,
+    proofs,
     proving,
     resting,
     undoing,
@@ -89,6 +90,7 @@ def _attempt(house: House) -> Pass:
     with timings.stage("actuate"):
         actuating.actuate(house, worked.scene.state, worked.view, head=landing.head_of(worked))
     with timings.stage("report"):
+        proofs.prove_newest(house, worked.scene.state.fleet.clusters)
         policy_states.keep_states(house, worked)
     return resting.remember(house, found, worked.scene)
 
@@ -142,12 +144,19 @@ def recommend(
             return evaluating.recommend(house, scene, filter_text=filter_text, window=window, profile=profile)
 
 
-def rollback(house: House, target: str, *, force: bool = False, on_wait: OnWait | None = None) -> Undone:
-    """Put back what a commit of ours changed, by value (DESIGN §4).
+def rollback(
+    house: House,
+    target: str,
+    *,
+    force: bool = False,
+    wait_seconds: float = LEASE_SECONDS,
+    on_wait: OnWait | None = None,
+) -> Undone:
+    """Put back what a commit of ours changed, by value (DESIGN §4). ``wait_seconds``: for another process on the branch.
 
     :raises NothingToRollBack: when there is no standing commit of that policy, or no such commit of ours.
     """
-    with house.lease(wait_seconds=LEASE_SECONDS, on_wait=on_wait):
+    with house.lease(wait_seconds=wait_seconds, on_wait=on_wait):
         for attempt in landing.attempts():
             with attempt:
                 landing.say_retry(house, attempt)

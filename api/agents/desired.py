@@ -63,7 +63,10 @@ class DesiredState(Model):
     )
 
 
-_ETAG = {"ETag": {"description": "Stands for the state.", "schema": {"type": "string"}}}
+_HEADERS = {
+    "ETag": {"description": "Stands for the state.", "schema": {"type": "string"}},
+    "Trimtab-Revision": {"description": "The commit at the head of the branch.", "schema": {"type": "string"}},
+}
 
 
 class Pulled(APIRoute):
@@ -107,9 +110,9 @@ router.add_api_route(
         200: {
             "description": "The state at the head of the branch.",
             "content": {"application/json": {"example": _EXAMPLE}},
-            "headers": _ETAG,
+            "headers": _HEADERS,
         },
-        304: {"description": "The state is still the one that `If-None-Match` names.", "headers": _ETAG},
+        304: {"description": "The state is still the one that `If-None-Match` names.", "headers": _HEADERS},
         **documented(401, 403, 404, 503),
     },
     route_class_override=Pulled,

@@ -60,8 +60,8 @@ class Taken:
 class Intake:
     """One for each application, from its first push until the server stops."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, server: Server, *, most_pushes: int = MOST_PUSHES, most_bytes: int = MOST_BYTES) -> None:
+        self._server, self._most_pushes, self._most_bytes = server, most_pushes, most_bytes
         self._usage = UsageStore(server.stores.engine)  # one for each thread
         self._sorting = Sorting()
         self._places = Places(server)
@@ -82,7 +82,7 @@ class Intake:
         with self._changed:
             if self._closing.is_set():
                 raise Unavailable("the server is stopping: push again in a moment", headers={"Retry-After": "5"})
-            if self._taken - self._stored >= MOST_PUSHES or self._bytes + size > MOST_BYTES:
+            if self._taken - self._stored >= self._most_pushes or self._bytes + size > self._most_bytes:
                 raise Unavailable(
                     "too many pushes wait to be stored: push again in a moment", headers={"Retry-After": "15"}
                 )

@@ -22,6 +22,7 @@ router = APIRouter(prefix="/api/v1/scaling/policies", tags=["Scaling"])
 Writer = Annotated[Principal, Depends(needs("scaling:write"))]
 
 _WAIT_SECONDS = 60.0
+_LEASE_SECONDS = 30.0
 _BUSY = "the fleet repo is busy, and the rollback is {state}"
 
 
@@ -39,7 +40,7 @@ def roll_back(policy_id: str, principal: Writer, server: HasServer, body: Rollba
 
 def _ask(steward: Steward, policy_id: str, *, force: bool) -> "Future[Undone]":
     def work(house: House) -> Undone:
-        undone = loop.rollback(house, policy_id, force=force)
+        undone = loop.rollback(house, policy_id, force=force, wait_seconds=_LEASE_SECONDS)
         with suppress(TrimtabError):  # it has landed, and the next pass looks again
             steward.read(house)
         return undone

@@ -10,12 +10,13 @@ from io import StringIO
 from typing import Annotated, TextIO
 
 import typer
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.style import Style
 
 from reconciler.clock import Clock, fixed_clock, parse_instant, system_clock
+from reconciler.errors import InputError
 from reconciler.settings import Settings
 
 FleetOption = Annotated[
@@ -54,13 +55,24 @@ err = Console(stderr=True, highlight=False, emoji=False, width=_width(sys.stderr
 
 def settings_from(fleet: str | None = None, database_url: str | None = None) -> Settings:
     """The environment's settings with the command line's options over them."""
-    settings = Settings()
+    settings = _environment()
     given: dict[str, object] = {}
     if fleet:
         given["fleet"] = fleet
     if database_url:
         given["database_url"] = SecretStr(database_url)
     return settings.model_copy(update=given)
+
+
+def _environment() -> Settings:
+    """:raises InputError: naming the variable that cannot be used."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"TRIMTAB_{'_'.join(str(part) for part in first['loc']).upper()}"
+        said = f"{first['msg'][:1].lower()}{first['msg'][1:]}"
+        raise InputError(f"{name}: {said}", hint=f"correct or unset {name}") from None
 
 
 def clock_from(now: str | None) -> Clock:

@@ -4,11 +4,9 @@ from importlib import import_module
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from reconciler.bootstrap import default_fleet
 from reconciler.commands.options import DatabaseOption, settings_from
-from reconciler.errors import InputError
 from reconciler.settings import Settings
 
 
@@ -55,13 +53,6 @@ def serve(
 
 
 def _settings(fleet: list[str] | None, database_url: str | None) -> Settings:
-    """:raises InputError: when a variable cannot be used. :raises Stalled: without any fleet repo."""
-    try:
-        settings = settings_from(",".join(fleet or ()), database_url)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = f"TRIMTAB_{'_'.join(str(part) for part in first['loc']).upper()}"
-        raise InputError(
-            f"{name}: {first['msg'][:1].lower()}{first['msg'][1:]}", hint=f"correct or unset {name}"
-        ) from None
+    """:raises Stalled: without any fleet repo."""
+    settings = settings_from(",".join(fleet or ()), database_url)
     return settings if settings.fleets else settings.model_copy(update={"fleet": default_fleet(settings)})

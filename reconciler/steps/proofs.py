@@ -31,7 +31,7 @@ Key = tuple[str, str, str]
 def prove(house: House, cluster: Cluster, report: StatusReport) -> tuple[str, ...]:
     """Mark the changes of ``cluster`` that ``report`` shows to be in force, or to have failed; gives the ids of those marked.
 
-    A revision that the branch does not contain proves nothing. The same report again costs next to nothing.
+    A revision that the branch does not contain, as far as it was fetched, proves nothing, and takes nothing back. The same report again costs next to nothing.
     """
     head = house.repository.head
     key = (report.revision, _digest(report), head)
@@ -39,9 +39,10 @@ def prove(house: House, cluster: Cluster, report: StatusReport) -> tuple[str, ..
     if isinstance(known, _Seen) and known.covers(key, house.now()):
         return ()
     commits, found = whole_history(house, head)
-    contained = ancestors(commits, report.revision)
-    moved = _judge(house, cluster, report, _touching(commits, contained, cluster), commits) if contained else ()
-    house.stores.reports.prove(report, _policy_commits(found.stands, contained, cluster))
+    moved: tuple[str, ...] = ()
+    if contained := ancestors(commits, report.revision):
+        moved = _judge(house, cluster, report, _touching(commits, contained, cluster), commits)
+        house.stores.reports.prove(report, _policy_commits(found.stands, contained, cluster))
     house.parsed[f"proved:{cluster.name}"] = _Seen(key, house.now())
     return moved
 

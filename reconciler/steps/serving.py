@@ -11,10 +11,10 @@ from collections.abc import Mapping
 import yaml
 
 from reconciler.actuate.desired import Desired, Object, OwnedField, merged, owned
-from reconciler.errors import TrimtabError
+from reconciler.errors import InputError, TrimtabError
 from reconciler.model.fleet import Cluster, Root
 from reconciler.observe.inventory import overlay_fingerprint
-from reconciler.observe.root_files import directories_read, root_directory
+from reconciler.observe.root_files import directories_read, files_below, overlay_directory, root_directory
 from reconciler.render.fields import wanted_values
 from reconciler.steps.house import House
 from reconciler.steps.scene import RootScene, read_roots_of
@@ -30,13 +30,25 @@ def desired_of(house: House, cluster: Cluster, head: str) -> Desired:
 
     :raises NotServed: when a root cannot be read or does not build, or there is nothing to build it with.
     """
-    view = View(house.repository.tree(head))
+    try:
+        return _desired(house, cluster, View(house.repository.tree(head)))
+    except InputError as error:  # nobody who asks can mend it
+        raise NotServed(error.message, where=error.where, hint=error.hint) from error
+
+
+def _desired(house: House, cluster: Cluster, view: View) -> Desired:
     scenes = read_roots_of(house, view, cluster)
-    mine = {path: scene for path, scene in scenes.items() if scene.root.sync == "agent"}
+    mine = {path: scene for path, scene in scenes.items() if _may_be_ours(view, scene.root)}
     for scene in mine.values():
         _refuse_unreadable(scene)
     entries = _entries(house, view, {path: scene for path, scene in mine.items() if scene.state.inventory.wired})
-    return Desired(head, cluster.name, _tree_of(house, view, cluster), merged(entries))
+    return Desired(view.commit, cluster.name, _tree_of(house, view, cluster), merged(entries))
+
+
+def _may_be_ours(view: View, root: Root) -> bool:
+    """Whether a root is to have entries. One that Trimtab writes into in place, or through Helm values, may be nothing that
+    kustomize could build; only where our component is beside it, there is something to tell."""
+    return root.sync == "agent" and (root.write == "overlay" or bool(files_below(view, overlay_directory(root))))
 
 
 def _refuse_unreadable(scene: RootScene) -> None:

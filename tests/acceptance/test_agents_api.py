@@ -369,7 +369,7 @@ def test_fields_that_the_server_does_not_know_are_passed_over(alone: Served) -> 
 
 def test_all_lists_are_kept(served: Served) -> None:
     lists: dict[str, Any] = {
-        "pods": [pod()],
+        "pods": [{"namespace": "a", "name": "p", "ownerKind": "ReplicaSet", "phase": "Running"}],
         "nodes": [{"name": "n1", "nodePool": "general", "cpuCapacityMillicores": 4000}],
         "workloads": [{"namespace": "a", "kind": "Deployment", "name": "b", "replicas": 2, "strategy": "Recreate"}],
         "quotas": [{"namespace": "a", "name": "q", "hard": {"requests.cpu": "2"}}],

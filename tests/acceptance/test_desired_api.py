@@ -12,6 +12,7 @@ import pytest
 from httpx import Response
 
 from reconciler.model.agent import StatusReport
+from reconciler.model.change import Change
 from reconciler.model.observation import PushBody
 from reconciler.model.policy import PolicyState, ScalingPolicySpec
 from reconciler.report.health import apply_health, health_message
@@ -265,6 +266,18 @@ def test_values_that_are_handed_over_to_an_hpa_are_nobodys(tmp_path: Path) -> No
         assert list(told(pull(served, registered(served)))) == ["HorizontalPodAutoscaler app/web"]
 
 
+def test_a_root_of_helm_values_has_nothing_of_ours_and_is_not_built(tmp_path: Path) -> None:
+    roots = f"{{name: prod, roots: [{{path: {ROOT}}}, {{path: charts/shop, write: helmValues}}]}}"
+    chart = {
+        "charts/shop/templates/web.yaml": "spec: {{ .Values.spec | toYaml }}\n",
+        "charts/shop/values.yaml": "a: 1\n",
+    }
+    repo = fleet(tmp_path, roots, **chart, **{"policies/web.yaml": policy("web", "app/web")})
+    with serving(tmp_path, repo) as served:
+        served.reconcile()
+        assert list(told(pull(served, registered(served)))) == ["HorizontalPodAutoscaler app/web"]
+
+
 # --- what cannot be told --------------------------------------------------------------------------------------------
 
 
@@ -358,10 +371,13 @@ def report(
     served.steward.ask(lambda _house: None).result(timeout=60)
 
 
+def newest(served: Served) -> Change:
+    return served.server.stores.changes.list(served.steward.watch.url)[0]
+
+
 def change(served: Served) -> tuple[str, str]:
     """State and failure of the newest change."""
-    found = served.server.stores.changes.list(served.steward.watch.url)[0]
-    return found.state, found.failure
+    return newest(served).state, newest(served).failure
 
 
 def health(served: Served) -> tuple[str, str]:
@@ -370,8 +386,8 @@ def health(served: Served) -> tuple[str, str]:
     state = PolicyState(
         policy_id=made.id, cluster="prod", objects=("HorizontalPodAutoscaler app/web",), revision=commit
     )
-    newest = served.server.stores.reports.newest("prod")
-    return apply_health(made.as_policy(), state, newest), health_message(made.as_policy(), state, newest)
+    told = served.server.stores.reports.newest("prod")
+    return apply_health(made.as_policy(), state, told), health_message(made.as_policy(), state, told)
 
 
 def test_a_change_is_applied_once_its_commit_is_reported(stored: Served) -> None:
@@ -402,6 +418,34 @@ def test_drift_shows_on_the_policy_and_does_not_undo_the_proof(prod: Served) -> 
     report(prod, agent, head(prod), said("drifted"))
     assert change(prod) == ("applied", "")
     assert health(prod) == ("drifted", "HorizontalPodAutoscaler app/web: web is drifted")
+
+
+def test_a_change_of_two_clusters_is_applied_when_both_have_reported_it(tmp_path: Path) -> None:
+    other = "clusters/other"
+    base = {
+        "trimtab.yaml": fleet_yaml(
+            f"{{name: prod, path: {ROOT}}}",
+            f"{{name: other, path: {other}}}",
+            extra="  delivery: {groupBy: [kind]}\n",
+        ),
+        f"{other}/kustomization.yaml": "resources: [apps]\ncomponents: [trimtab]\n",
+        f"{other}/trimtab/kustomization.yaml": COMPONENT,
+        f"{other}/apps/kustomization.yaml": "resources: [web.yaml]\n",
+        f"{other}/apps/web.yaml": WEB.format(name="web"),
+        "actions/sleep.yaml": SLEEP,
+    }
+    repo = fleet(tmp_path, **base)
+    with serving(tmp_path, repo) as served:
+        served.reconcile()
+        served.reconcile()
+        down = said("applied", kind="Deployment")
+        assert len({d.proposal.cluster for d in newest(served).decisions}) == 2
+        report(served, registered(served), repo.head(), down)
+        assert newest(served).state == "committed"
+        report(served, registered(served, "other"), repo.head(), down | {"status": "failed"})
+        assert newest(served).state == "failed"
+        report(served, registered(served, "other"), repo.head(), down)
+        assert newest(served).state == "applied"
 
 
 def test_somebody_elses_failure_is_not_the_changes(prod: Served) -> None:
@@ -488,12 +532,12 @@ def serve_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def test_long_messages_are_cut_and_unknown_fields_are_let_be(prod: Served) -> None:
     agent = registered(prod)
     report(prod, agent, head(prod), said("drifted", message="x" * 10_000, since="yesterday"))
-    newest = prod.server.stores.reports.newest("prod")
-    assert isinstance(newest, StatusReport)
-    assert len(newest.objects[0].message) == 4096
+    kept = prod.server.stores.reports.newest("prod")
+    assert isinstance(kept, StatusReport)
+    assert len(kept.objects[0].message) == 4096
     cluster_scoped = {"apiVersion": "karpenter.sh/v1", "kind": "NodePool", "name": "general", "status": "applied"}
     report(prod, agent, head(prod), cluster_scoped, {**cluster_scoped, "namespace": None, "message": None})
-    assert newest.at == prod.clock()
+    assert kept.at == prod.clock()
 
 
 def test_an_answer_is_json_that_sorts_the_same_each_time(prod: Served) -> None:

@@ -285,6 +285,53 @@ def test_a_pass_that_rests_issues_again_what_nobody_has_answered(served: Served)
     assert second is not None and second["command_id"] != first["command_id"]
 
 
+class Killed(Exception):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("step", ["pushed", "actuate"])
+def test_a_process_that_dies_before_it_commands_has_lost_nothing(served: Served, repo: FleetRepo, step: str) -> None:
+    host = docker_host(served, "host-1", web=2)
+    policy_id = live(served)
+    host.push(95)
+    served.server.flush()
+
+    def die(house: House) -> None:
+        def told(name: str) -> None:
+            if name == step:
+                raise Killed
+
+        before, house.step = house.step, told
+        try:
+            loop.reconcile(house)
+        finally:
+            house.step = before
+
+    with pytest.raises(Killed):
+        served.steward.ask(die).result(timeout=60)
+    assert (replicas(repo), host.poll()) == (3, None)
+    served.reconcile()
+    commits = len(repo.log())
+    assert host.work() == [(2, 3)]
+    served.reconcile()
+    assert host.work() == []
+    assert len(repo.log()) == commits
+    assert rows(served, policy_id)[-1][0] == "apply"
+
+
+def test_a_closed_window_holds_the_step_and_nothing_is_commanded(served: Served, repo: FleetRepo) -> None:
+    repo.write("trimtab.yaml", FLEET + '  windows: {exclusion: [{cron: "0 0 * * *", duration: 24h, name: freeze}]}\n')
+    repo.commit()
+    before = repo.head()
+    host = docker_host(served, "host-1", web=2)
+    policy_id = live(served)
+    host.push(95)
+    served.reconcile()
+    assert (repo.head(), host.poll()) == (before, None)
+    state = served.server.stores.policies.states([served.steward.watch.url])[policy_id]
+    assert "freeze" in state.held
+
+
 def test_a_new_decision_ends_the_command_that_waits(served: Served, repo: FleetRepo) -> None:
     host = docker_host(served, "host-1", web=2)
     policy_id = live(served)

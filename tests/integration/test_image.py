@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def ready(docker: Docker, container: str) -> httpx.Client:
 
     @tenacity.retry(stop=tenacity.stop_after_delay(60), wait=tenacity.wait_fixed(0.1), reraise=True)
     def asked() -> None:
-        assert docker.inspect(container, "{{.State.Running}}") == "true", docker("logs", container)
+        assert docker.inspect(container, "{{.State.Running}}") == "true", docker.logs(container)
         try:
             answer = client.get("/readyz")
         except httpx.TransportError as error:
@@ -165,7 +166,7 @@ def ready(docker: Docker, container: str) -> httpx.Client:
 @tenacity.retry(stop=tenacity.stop_after_delay(60), wait=tenacity.wait_fixed(0.2), reraise=True)
 def wait_for(docker: Docker, container: str, wanted: str, *command: str) -> None:
     """Until a command in the container prints what is wanted."""
-    assert wanted in docker("exec", container, *command), docker("logs", "--tail", "40", container)
+    assert wanted in docker("exec", container, *command), docker.logs(container)
 
 
 @tenacity.retry(stop=tenacity.stop_after_delay(60), wait=tenacity.wait_fixed(0.2), reraise=True)
@@ -179,7 +180,7 @@ def stop(docker: Docker, container: str) -> float:
     """Tell it to stop, as `docker stop` does; how long it took, in seconds."""
     began = time.monotonic()
     docker("kill", "--signal", "TERM", container)
-    assert docker("wait", container) == "0", docker("logs", "--tail", "40", container)
+    assert docker("wait", container) == "0", docker.logs(container)
     return time.monotonic() - began
 
 
@@ -201,7 +202,7 @@ def test_the_image_is_small_and_plain_and_its_volume_keeps_everything(
     can_do_all_that_trimtab_does(docker, image)
 
     first = start(docker, image, volume, fleet)
-    with ready(docker, first) as client:
+    with closing(ready(docker, first)) as client:
         words = ("--org", "acme", "--name", "ci", "--scope", "scaling:write")
         key = docker("exec", first, "trimtab", "key", "create", *words)
         created = client.post("/api/v1/scaling/policies", json=POLICY, headers={"Authorization": f"Bearer {key}"})
@@ -215,7 +216,7 @@ def test_the_image_is_small_and_plain_and_its_volume_keeps_everything(
     docker("rm", first)
 
     second = start(docker, image, volume, fleet)
-    with ready(docker, second) as client:
+    with closing(ready(docker, second)) as client:
         assert [policy["id"] for policy in before] == [created.json()["id"]]
         assert [policy["id"] for policy in policies(client, key)] == [created.json()["id"]]
         changed = {"maxReplicas": 12}
@@ -247,7 +248,7 @@ def can_do_all_that_trimtab_does(docker: Docker, image: str) -> None:
         return docker("run", *plain, image, "-c", script)
 
     assert sh("id -u && umask") == f"{UID}\n0022"
-    sh("cd /tmp && trimtab init fleet && kubectl kustomize fleet/clusters/demo && trimtab check --fleet fleet")
+    sh("cd /tmp && trimtab init fleet && kubectl kustomize fleet/clusters/demo && trimtab check fleet")
     sh("ssh -V && python -c 'import psycopg; assert psycopg.pq.__impl__ == \"binary\"'")
     assert sh("command -v apt-get pip pip3 cc gcc perl; true") == ""
     assert (

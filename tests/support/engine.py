@@ -41,6 +41,13 @@ class Docker:
         """One field of a container, image or volume, by Go template."""
         return self("inspect", "--format", template, thing)
 
+    def logs(self, container: str) -> str:
+        """The last lines that a container wrote, on either stream."""
+        words = ["docker", "logs", "--tail", "40", container]
+        out = subprocess.PIPE
+        done = subprocess.run(words, env=self._environment(), stdout=out, stderr=subprocess.STDOUT, check=False)
+        return done.stdout.decode(errors="replace")
+
     def publish(self, port: int) -> tuple[str, ...]:
         """Options of ``run`` that make the container's port reachable from here."""
         return ("--publish", f"127.0.0.1::{port}") if self.bridge else ("--network", "host")

@@ -20,7 +20,7 @@ def _as_before() -> Iterator[None]:
     yield
     root.handlers, root.level = handlers, level
     logging.captureWarnings(False)
-    for name in ("uvicorn.error", "uvicorn.access"):
+    for name in ("uvicorn.error", "uvicorn.access", "alembic.runtime.plugins"):
         logging.getLogger(name).setLevel(logging.NOTSET)
         logging.getLogger(name).propagate = True
     structlog.reset_defaults()
