@@ -37,8 +37,8 @@ RUN cd /src \
     && find . -type f \( -name '*.py[ixd]' -o -name '*.[ach]' -o -name '*.pxi' \) -delete \
     && find . -type f -name '*.so' ! -path './numpy/*' ! -path '*.libs/*' -exec strip --strip-unneeded {} + \
     && export PYTHONPYCACHEPREFIX=/opt/trimtab/pycache GIT_PYTHON_REFRESH=quiet \
-    && /opt/trimtab/bin/trimtab --help >/dev/null \
-    && /opt/trimtab/bin/python -c "import api.app, api.serve, http.client, uvicorn.protocols.http.httptools_impl, uvloop"
+    && TRIMTAB_STATE_DIR=/tmp/state /opt/trimtab/bin/trimtab key list >/dev/null \
+    && /opt/trimtab/bin/python -c "import api.process, http.client, psycopg, uvicorn.protocols.http.httptools_impl, uvloop"
 
 # The base, git and ssh, without package managers, Perl, documentation, setuid programs
 FROM ${BASE} AS system
@@ -58,6 +58,7 @@ RUN export DEBIAN_FRONTEND=noninteractive \
     && ln -sf ../../bin/git git \
     && cd /usr/bin \
     && rm -rf git-shell scalar localedef scp sftp ssh-add ssh-keyscan /usr/lib/openssh \
+        /usr/local/bin/idle* /usr/local/bin/pip* /usr/local/bin/pydoc* /usr/local/include \
     && find /usr/lib/*/gconv -name '*.so' ! -name 'ISO8859*' ! -name 'CP125*' -delete \
     && find /usr/share/doc -type f ! -name copyright -delete \
     && find / -xdev -name __pycache__ -prune -exec rm -rf {} + \

@@ -1,6 +1,7 @@
 """One process that serves: its socket, its signals, and a stop that loses nothing."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -66,9 +67,18 @@ def serve(server: Server, listener: socket.socket) -> None:
         backlog=_BACKLOG,
         timeout_graceful_shutdown=REQUEST_SECONDS,
     )
+    _collect_less()
     host, port = listener.getsockname()[:2]
     log.info("serving", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", fleets=len(server.stewards))
     _Process(config, server).run(sockets=[listener])
+
+
+def _collect_less() -> None:
+    """What was imported is no garbage, and a request makes few cycles: without this a quarter of a push's time goes into
+    walking the same objects again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 class _Process(uvicorn.Server):

@@ -9,7 +9,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,7 +22,7 @@ from reconciler.model.agent import Agent
 from reconciler.model.observation import PushBody
 from reconciler.store.agents import LastPush
 from reconciler.store.observations import LISTS, Incoming, Parcel
-from reconciler.store.pushes import record_usable
+from reconciler.store.pushes import forget_pushes, record_usable
 from reconciler.store.usage import UsageStore
 
 LINGER_SECONDS = 0.3
@@ -35,6 +35,10 @@ MOST_BYTES = 64 * 1024 * 1024
 BATCH = 1_000
 """Pushes in one transaction."""
 
+REMEMBERED = timedelta(days=7)
+"""How long a push is known by agent, timestamp and part, so that sending it again changes nothing."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_PAUSE_SECONDS = 5.0
 _LAST_PAUSE_SECONDS = 0.5
 _LAST_TRIES = 20
@@ -68,6 +72,7 @@ class Intake:
         self._changed = threading.Condition()
         self._waiting: list[Taken] = []
         self._bytes = self._taken = self._stored = 0
+        self._forget_at: datetime | None = None
         self._arrived, self._hurry, self._closing = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._keep, name="pushes", daemon=True)
         self._thread.start()
@@ -112,12 +117,24 @@ class Intake:
         while not self._closing.is_set() or self._waiting:
             self._arrived.wait()
             self._hurry.wait(LINGER_SECONDS)
+            self._forget()
             batch = self._next()
             self._store(batch)
             with self._changed:
                 self._stored += len(batch)
                 self._bytes -= sum(push.size for push in batch)
                 self._changed.notify_all()
+
+    def _forget(self) -> None:
+        """Once a day: which pushes came in more than a week ago."""
+        now = self._server.clock()
+        if self._forget_at is not None and now < self._forget_at:
+            return
+        self._forget_at = now + timedelta(days=1)
+        try:
+            forget_pushes(self._server.stores.engine, now - REMEMBERED)
+        except (TrimtabError, SQLAlchemyError) as error:
+            log.warning("old pushes stay", error=str(error))
 
     def _next(self) -> list[Taken]:
         with self._changed:
@@ -158,7 +175,7 @@ class Intake:
         for push in batch:
             for pool, body in push.shares:
                 place = self._places.of(push.agent, pool)
-                incoming.append(Incoming(body, place.key, push.agent.id))
+                incoming.append(Incoming(body, place.key, push.agent.id, (push.at - _EPOCH).days))
                 stewards |= {place.steward} if place.steward is not None else set()
             newest[push.agent.id] = self._last(push, newest.get(push.agent.id))
         for refused in record_usable(self._server.stores.engine, incoming, usage=self._usage):

@@ -61,11 +61,15 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One push, and whose it is: ``cluster`` is the key that the cluster or host pool is observed as."""
+    """One push, and whose it is: ``cluster`` is the key that the cluster or host pool is observed as.
+
+    ``day``: when it came in, days since 1970.
+    """
 
     body: PushBody | Parcel
     cluster: str
     agent: str = ""
+    day: int = 0
 
     @property
     def lists(self) -> Collection[str]:
@@ -170,9 +174,9 @@ def _first_seen(connection: Connection, batch: Sequence[Incoming]) -> list[_Fres
     given: dict[tuple[int, int, int], Incoming] = {}
     for push in batch:
         given.setdefault((sources[push.cluster, push.agent], to_micros(push.body.timestamp), push.body.part), push)
-    insert = insert_into(connection, pushes).on_conflict_do_nothing()
-    rows = [{"source": source, "at": at, "part": part} for source, at, part in given]
-    new = {tuple(row) for row in connection.execute(insert.returning(*pushes.c), rows)} if rows else set()
+    insert = insert_into(connection, pushes).on_conflict_do_nothing().returning(*pushes.primary_key)
+    rows = [{"source": source, "at": at, "part": part, "day": push.day} for (source, at, part), push in given.items()]
+    new = {tuple(row) for row in connection.execute(insert, rows)} if rows else set()
     kept = {key: push for key, push in given.items() if key in new}
     before = _parts_before(connection, kept)
     fresh = []

@@ -2,21 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, delete, select
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from reconciler.errors import TrimtabError
 from reconciler.model.observation import PushBody, SeriesKey
 from reconciler.model.ownership import samples_of
 from reconciler.model.samples import Samples
+from reconciler.store.instants import to_micros
 from reconciler.store.observations import Incoming, Parcel, record_in
-from reconciler.store.tables import agents
-from reconciler.store.transactions import chunks_of, lock_clusters, writing
+from reconciler.store.tables import agents, push_sources, pushes
+from reconciler.store.transactions import chunks_of, lock_clusters, reading, writing
 from reconciler.store.usage import UsageStore
 
-__all__ = ["Incoming", "Parcel", "Refused", "record_push", "record_pushes", "record_usable"]
+__all__ = ["Incoming", "Parcel", "Refused", "forget_pushes", "record_push", "record_pushes", "record_usable"]
+
+_DAY_MICROS = 86_400_000_000
 
 
 def record_push(
@@ -80,6 +84,22 @@ def record_usable(engine: Engine, batch: Sequence[Incoming], *, usage: UsageStor
         halves = (batch[:middle], batch[middle:])
         return [refused for half in halves for refused in record_usable(engine, half, usage=usage)]
     return []
+
+
+def forget_pushes(engine: Engine, before: datetime) -> int:
+    """Forget which pushes of agents came in before ``before``, and were of before: nobody sends those again. Gives how many.
+
+    What they said stays. One agent at a time, so that nobody waits for long.
+    """
+    day, at = to_micros(before) // _DAY_MICROS, to_micros(before)
+    with reading(engine) as connection:
+        sources = connection.execute(select(push_sources.c.id).where(push_sources.c.agent != "")).scalars().all()
+    forgotten = 0
+    for source in sources:
+        old = (pushes.c.source == source, pushes.c.at < at, pushes.c.day < day)
+        with writing(engine) as connection:
+            forgotten += connection.execute(delete(pushes).where(*old)).rowcount
+    return forgotten
 
 
 def _registered(connection: Connection, ids: set[str]) -> set[str]:

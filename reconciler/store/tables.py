@@ -80,9 +80,10 @@ pushes = Table(
     Column("source", BigInteger, ForeignKey("push_sources.id"), primary_key=True, autoincrement=False),
     Column("at", BigInteger, primary_key=True, autoincrement=False),
     Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("day", Integer, nullable=False, server_default=text("0")),
     sqlite_with_rowid=False,
 )
-"""What makes a push idempotent."""
+"""What makes a push idempotent. ``day``: when it came in, days since 1970; agents' rows go after a week, imports' never."""
 
 observed = Table(
     "observed",

@@ -17,13 +17,14 @@ from reconciler.model.observation import PushBody
 from reconciler.model.workload import WorkloadKey
 from reconciler.store.agents import AgentStore
 from reconciler.store.observations import ObservationStore, Parcel
-from reconciler.store.pushes import Incoming, record_push, record_pushes, record_usable
+from reconciler.store.pushes import Incoming, forget_pushes, record_push, record_pushes, record_usable
 from reconciler.store.tables import incidents, observed, pod_counters, push_sources, pushes
 from reconciler.store.transactions import reading
 from reconciler.store.usage import UsageStore
 
 AT = datetime(2026, 6, 17, 23, 58, tzinfo=UTC)  # so that some minutes later it is another day
 _NUMBERS = count(1)
+_DAY = 24 * 60
 
 
 def pod(name: str = "web", cpu: float = 250, **container: Any) -> dict[str, Any]:
@@ -229,3 +230,15 @@ def test_servers_that_write_the_same_clusters_do_not_wait_for_each_other_in_a_ri
 def test_an_empty_batch_is_nothing(engine: Engine) -> None:
     assert record_pushes(engine, []) == 0
     assert record_usable(engine, []) == []
+
+
+def test_agents_pushes_are_forgotten_after_a_while_and_imports_never(engine: Engine) -> None:
+    usage = UsageStore(engine)
+    day = (AT - datetime(1970, 1, 1, tzinfo=UTC)).days
+    old = [Incoming(push(), "prod", agent, day) for agent in ("one", "")]
+    late = Incoming(push(-30 * _DAY), "prod", "one", day + 6)
+    new = Incoming(push(6 * _DAY), "prod", "one", day + 6)
+    assert record_pushes(engine, [*old, late, new], usage=usage) == 4
+    assert forget_pushes(engine, AT + timedelta(days=2)) == 1
+    # Sending again what came in lately, or was imported once, still changes nothing.
+    assert record_pushes(engine, [old[1], late, new], usage=usage) == 0

@@ -21,6 +21,7 @@ A second row about one decision is left out, as ON CONFLICT DO NOTHING has it: w
 
 def upgrade() -> None:
     """Add the server's tables."""
+    op.add_column("pushes", sa.Column("day", sa.Integer, nullable=False, server_default=sa.text("0")))
     _access()
     _policies()
     _commands()
