@@ -1,17 +1,21 @@
 # The Trimtab server. `docker build -t trimtab .` needs an internet connection and nothing else, neither BuildKit nor a
 # compiler; docs/server.md says how to run it.
 # BASE: any Debian root with Python 3.11 or newer. PACKAGES: more Debian packages to have inside. PIP_…: a package index
-# of your own, known to the first stage only, so nothing of it is in the image.
+# of your own, known to one stage only, which is left behind, so nothing of it is in the image.
 ARG BASE=python:3.12-slim
 
+FROM ${BASE} AS base
+RUN export DEBIAN_FRONTEND=noninteractive \
+    && apt-get update -qq \
+    && apt-get install -qq -y --no-install-recommends ca-certificates git openssh-client tzdata
+
 # /opt/trimtab, a virtual environment with Trimtab in it, and kubectl
-FROM ${BASE} AS app
+FROM base AS app
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG PIP_TRUSTED_HOST
 RUN export DEBIAN_FRONTEND=noninteractive \
-    && apt-get update -qq \
-    && apt-get install -qq -y --no-install-recommends binutils ca-certificates \
+    && apt-get install -qq -y --no-install-recommends binutils \
         $(python3 -m pip --version >/dev/null 2>&1 || echo python3-pip)
 
 # What the locks name changes seldom: this layer stays cached while the code changes.
@@ -36,16 +40,15 @@ RUN cd /src \
     && find . -type f \( -path '*/tests/*' -o -path '*/test/*' \) ! -name '_*.py' -delete \
     && find . -type f \( -name '*.py[ixd]' -o -name '*.[ach]' -o -name '*.pxi' \) -delete \
     && find . -type f -name '*.so' ! -path './numpy/*' ! -path '*.libs/*' -exec strip --strip-unneeded {} + \
-    && export PYTHONPYCACHEPREFIX=/opt/trimtab/pycache GIT_PYTHON_REFRESH=quiet \
+    && export PYTHONPYCACHEPREFIX=/opt/trimtab/pycache \
     && TRIMTAB_STATE_DIR=/tmp/state /opt/trimtab/bin/trimtab key list >/dev/null \
     && /opt/trimtab/bin/python -c "import api.process, http.client, psycopg, uvicorn.protocols.http.httptools_impl, uvloop"
 
-# The base, git and ssh, without package managers, Perl, documentation, setuid programs
-FROM ${BASE} AS system
+# All else: the base, git and ssh, without package managers, Perl, documentation and setuid programs
+FROM base AS system
 ARG PACKAGES=""
 RUN export DEBIAN_FRONTEND=noninteractive \
-    && apt-get update -qq \
-    && apt-get install -qq -y --no-install-recommends ca-certificates git openssh-client tzdata ${PACKAGES} \
+    && if [ -n "${PACKAGES}" ]; then apt-get install -qq -y --no-install-recommends ${PACKAGES}; fi \
     && useradd --uid 10001 --home-dir /home/trimtab --create-home --shell /usr/sbin/nologin trimtab \
     && install -d -o trimtab -g trimtab -m 0750 /var/lib/trimtab \
     && rm -rf $(python3 -c 'import os, sysconfig as s; print(*(os.path.join(s.get_path("stdlib"), name) for name in ("ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages/pip", "test", "tkinter", "turtledemo")))') \

@@ -40,7 +40,6 @@ def serve(
     ```
     trimtab serve --fleet https://git.example.com/acme/fleet.git
     trimtab serve --host 0.0.0.0 --port 8080 --fleet one.git --fleet two.git --interval 15
-    curl http://127.0.0.1:8080/readyz
     ```
     """
     settings = _settings(fleet, database_url)
