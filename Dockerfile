@@ -49,8 +49,8 @@ FROM base AS system
 ARG PACKAGES=""
 RUN export DEBIAN_FRONTEND=noninteractive \
     && if [ -n "${PACKAGES}" ]; then apt-get install -qq -y --no-install-recommends ${PACKAGES}; fi \
-    && useradd --uid 10001 --home-dir /home/trimtab --create-home --shell /usr/sbin/nologin trimtab \
-    && install -d -o trimtab -g trimtab -m 0750 /var/lib/trimtab \
+    && useradd --uid 10001 --home-dir /home/trimtab --shell /usr/sbin/nologin trimtab \
+    && mkdir /home/trimtab && mkdir -m 0750 /var/lib/trimtab \
     && rm -rf $(python3 -c 'import os, sysconfig as s; print(*(os.path.join(s.get_path("stdlib"), name) for name in ("ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages/pip", "test", "tkinter", "turtledemo")))') \
     && dpkg --purge --force-all $(dpkg-query -W -f '${Package} ' \
         apt 'libapt-pkg*' 'perl*' 'libperl5*' liberror-perl git-man gpgv sqv e2fsprogs 'libext2fs*' logsave mount \
@@ -87,6 +87,6 @@ CMD ["serve", "--host", "0.0.0.0", "--port", "8080"]
 COPY --from=system / /
 COPY --from=app /kubectl/bin/kubectl /usr/local/bin/
 COPY --from=app /opt/trimtab /opt/trimtab
-COPY --from=system --chown=10001:10001 /var/lib/trimtab /var/lib/trimtab
+RUN chown trimtab:trimtab /var/lib/trimtab
 USER 10001:10001
 VOLUME /var/lib/trimtab

@@ -34,8 +34,19 @@ NOT_RUN = {
     ("README.md", "make demo\nmake test\n"),
     ("README.md", "pip install .\npip install '.[postgres]'\n"),
     ("docs/server.md", "trimtab serve --fleet https://git.example.com/acme/fleet.git\n"),
+    (
+        "docs/server.md",
+        """\
+docker build -t trimtab .
+docker run -d --name trimtab --restart unless-stopped -p 127.0.0.1:8080:8080 \\
+    --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \\
+    -v trimtab:/var/lib/trimtab -e TRIMTAB_FLEET=https://git.example.com/acme/fleet.git trimtab
+docker exec trimtab trimtab key create --org acme --name ci --scope scaling:write
+""",
+    ),
 }
-"""The only blocks of commands that no test runs: they set up what the tests run in, or go on for ever."""
+"""The only blocks of commands that are not run here: they set up what the tests run in, go on for ever, or (containers) are
+run by tests/integration/test_image.py."""
 
 NO_TABLE = {"init", "demo", "serve", "key create", "key revoke"}
 

@@ -38,6 +38,7 @@ def address(app: FastAPI) -> Iterator[tuple[str, int]]:
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()  # so that nobody is refused before the server gets to it
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         yield listening.getsockname()
