@@ -76,6 +76,7 @@ def reconcile(house: House, *, on_wait: OnWait | None = None, wait_seconds: floa
 def _attempt(house: House) -> Pass:
     timings = Timings(house.step)
     head = _fetch(house, timings)
+    inputs = resting.inputs_version(house)  # before anything is read: what is recorded from here on is for the next pass
     if rested := resting.unchanged(house, head, timings):
         actuating.actuate_again(house, head)
         return rested
@@ -92,7 +93,7 @@ def _attempt(house: House) -> Pass:
     with timings.stage("report"):
         proofs.prove_newest(house, worked.scene.state.fleet.clusters)
         policy_states.keep_states(house, worked)
-    return resting.remember(house, found, worked.scene)
+    return resting.remember(house, found, worked.scene, inputs)
 
 
 def _fetch(house: House, timings: Timings) -> str:

@@ -34,12 +34,12 @@ def unchanged(house: House, head: str, timings: Timings) -> Pass | None:
     return rest.found.model_copy(update={"at": house.now(), "seconds": dict(timings.seconds)})
 
 
-def remember(house: House, found: Pass, scene: Scene) -> Pass:
-    """Keep a pass that committed nothing as the one that stands."""
+def remember(house: House, found: Pass, scene: Scene, inputs: str) -> Pass:
+    """Keep a pass that committed nothing as the one that stands; ``inputs`` as of its beginning."""
     if found.ready:
         house.rest = None
     else:
-        house.rest = Rest(found=found, head=found.head, inputs=inputs_version(house), until=_until(scene))
+        house.rest = Rest(found=found, head=found.head, inputs=inputs, until=_until(scene))
     return found
 
 

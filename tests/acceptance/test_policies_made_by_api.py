@@ -197,3 +197,22 @@ def test_an_approved_change_lands_and_names_who_approved_it(served: Served, repo
     landed = repo.head()
     served.reconcile()
     assert repo.head() == landed
+
+
+def test_what_is_asked_for_during_a_pass_is_for_the_next_one(served: Served, repo: FleetRepo) -> None:
+    made: list[str] = []
+
+    def late(step: str) -> None:
+        if step == "report" and not made:
+            made.append(make(served))
+            served.server.stores.recorded()
+
+    def one(house: House) -> None:
+        house.step = late
+        loop.reconcile(house)
+
+    before = repo.head()
+    served.steward.ask(one).result(timeout=60)
+    assert made and repo.head() == before
+    served.reconcile()
+    assert f"Trimtab-Policy: {made[0]}" in repo.log("%B", "-1")

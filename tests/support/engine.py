@@ -14,8 +14,8 @@ import tenacity
 
 _SYSTEM = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"  # in front: dockerd's own client, iptables, runc
 
-_BRIDGE = ("--iptables=false", "--ip6tables=false")
-"""The default bridge, without a rule in the machine's firewall: ports are published by docker-proxy."""
+_BRIDGE = ("--iptables=false", "--ip6tables=false", "--ip-forward=false")
+"""The default bridge, with the machine's firewall and routing left alone: ports are published by docker-proxy."""
 
 _NO_BRIDGE = ("--bridge=none", *_BRIDGE)
 
