@@ -1,9 +1,8 @@
 """The limit for a pull: a FastAPI route that returns bytes which are ready. ``python -m bench.bare_get PORT``."""
 
-import sys
-
-import uvicorn
 from fastapi import FastAPI, Response
+
+from bench.serving import serve_bare
 
 app = FastAPI()
 _READY = b'{"ok":true}'
@@ -15,12 +14,4 @@ async def ready() -> Response:
 
 
 if __name__ == "__main__":
-    uvicorn.run(
-        app,
-        host="127.0.0.1",
-        port=int(sys.argv[1]),
-        loop="uvloop",
-        http="httptools",
-        log_level="warning",
-        access_log=False,
-    )
+    serve_bare(app)

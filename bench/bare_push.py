@@ -1,10 +1,8 @@
 """The limit for a push: a bare FastAPI route that validates the same body and stores nothing. ``python -m bench.bare_push PORT``."""
 
-import sys
-
-import uvicorn
 from fastapi import FastAPI
 
+from bench.serving import serve_bare
 from reconciler.model.observation import PushBody
 
 app = FastAPI()
@@ -21,12 +19,4 @@ async def ready() -> dict[str, bool]:
 
 
 if __name__ == "__main__":
-    uvicorn.run(
-        app,
-        host="127.0.0.1",
-        port=int(sys.argv[1]),
-        loop="uvloop",
-        http="httptools",
-        log_level="warning",
-        access_log=False,
-    )
+    serve_bare(app)

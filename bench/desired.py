@@ -6,29 +6,23 @@ whatever else the machine does.
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.fleet import Fleet
 from bench.printing import line, note
 from bench.scale import Scale
+from bench.serving import TRIMTAB, environment, registering_key, served
 from bench.stage import home, landed
 
 WANTED = 0.5
 CONNECTIONS = 32
 AGENTS = 8
 """Of one cluster, so that several answer for each connection."""
-
-_TRIMTAB = [sys.executable, "-m", "reconciler.cli"]
 
 
 @dataclass
@@ -57,14 +51,14 @@ def run(scale: Scale) -> None:
     fleet = landed(scale, scale.small).fleet
     folder = home() / "desired"
     folder.mkdir()
-    env = _environment(fleet)
+    env = environment(fleet.bare, fleet.state)
     with (
-        _served([sys.executable, "-m", "bench.bare_get"], {**os.environ}) as (bare_port, bare_pid),
-        _served([*_TRIMTAB, "serve", "--no-loop", "--port"], env) as (port, pid),
+        served([sys.executable, "-m", "bench.bare_get"], {**os.environ}) as (bare_port, bare_process),
+        served([*TRIMTAB, "serve", "--no-loop", "--port"], env) as (port, process),
     ):
-        bare = Rounds(bare_port, bare_pid, _written(folder / "bare.json", [("/readyz", {})]))
+        bare = Rounds(bare_port, bare_process.pid, _written(folder / "bare.json", [("/readyz", {})]))
         pulls, manifests = _pulls(port, env)
-        ours = Rounds(port, pid, _written(folder / "ours.json", pulls))
+        ours = Rounds(port, process.pid, _written(folder / "ours.json", pulls))
         for _ in range(scale.rounds):
             bare.pull(scale.push_seconds, "200")
             ours.pull(scale.push_seconds, "304")
@@ -76,20 +70,9 @@ def run(scale: Scale) -> None:
     line("  processor time of an answer", cost, "µs", against="bare", limit=limit, wanted=f"≤ {1 / WANTED:g}")
 
 
-def _environment(fleet: Fleet) -> dict[str, str]:
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "TRIMTAB_"))}
-    return env | {
-        "TRIMTAB_FLEET": str(fleet.bare),
-        "TRIMTAB_STATE_DIR": str(fleet.state),
-        "TRIMTAB_RATE_LIMIT": "100000000/minute",
-        "NO_COLOR": "1",
-    }
-
-
 def _pulls(port: int, env: dict[str, str]) -> tuple[list[tuple[str, dict[str, str]]], int]:
     """A pull that matches for each of some agents, and how many manifests they have been told of."""
-    words = ["key", "create", "--org", "bench", "--name", "bench", "--scope", "agents:register"]
-    key = subprocess.run([*_TRIMTAB, *words], env=env, capture_output=True, text=True, check=True).stdout.strip()
+    key = registering_key(env)
     found, manifests = [], 0
     for number in range(AGENTS):
         name = {"name": f"agent-{number}", "hostname": f"agent-{number}", "cluster": "prod-0"}
@@ -113,32 +96,6 @@ def _asked(url: str, headers: dict[str, str], body: bytes | None = None) -> tupl
 def _written(file: Path, requests: list[tuple[str, dict[str, str]]]) -> Path:
     file.write_text(json.dumps(requests))
     return file
-
-
-@contextmanager
-def _served(command: list[str], env: dict[str, str]) -> Iterator[tuple[int, int]]:
-    """The port and the process id of a server, once it is ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    process = subprocess.Popen([*command, str(port)], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        _wait_until_ready(port, process)
-        yield port, process.pid
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def _wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        assert process.poll() is None, "the server has ended"
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz").close()
-            return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.1)
-    raise AssertionError("the server did not become ready")
 
 
 def _cpu_seconds(pid: int) -> float:

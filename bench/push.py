@@ -7,20 +7,17 @@ database, after SIGTERM: nothing may be missing.
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench.printing import line, note
 from bench.scale import Scale
+from bench.serving import TRIMTAB, environment, registering_key, served
 from bench.stage import home
 
 WANTED = 0.35
@@ -33,9 +30,9 @@ def run(scale: Scale) -> None:
     folder = home() / "push"
     folder.mkdir()
     env = _environment(folder)
-    with _served([sys.executable, "-m", "bench.bare_push"], {**os.environ}) as (bare, _):
-        command = [*_TRIMTAB, "serve", "--no-loop", "--port"]
-        with _served(command, env, log=folder / "log") as (port, process):
+    with served([sys.executable, "-m", "bench.bare_push"], {**os.environ}) as (bare, _):
+        command = [*TRIMTAB, "serve", "--no-loop", "--port"]
+        with served(command, env, log=folder / "log") as (port, process):
             agents = folder / "agents.json"
             agents.write_text(json.dumps(_registered(port, env, scale.agents)))
             rates: dict[int, list[float]] = {bare: [], port: []}
@@ -61,8 +58,6 @@ def run(scale: Scale) -> None:
     )
 
 
-_TRIMTAB = [sys.executable, "-m", "reconciler.cli"]
-
 _FLEET = """\
 apiVersion: trimtab.dev/v1alpha1
 kind: Fleet
@@ -82,48 +77,12 @@ def _environment(folder: Path) -> dict[str, str]:
     person = ["-c", "user.name=Pat Person", "-c", "user.email=pat@example.com"]
     for words in (["init", "-q", "-b", "main"], ["add", "-A"], [*person, "commit", "-qm", "Start"]):
         subprocess.run(["git", "-C", str(fleet), *words], check=True)
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "TRIMTAB_"))}
-    return env | {
-        "TRIMTAB_FLEET": str(fleet),
-        "TRIMTAB_STATE_DIR": str(folder / "state"),
-        "TRIMTAB_RATE_LIMIT": "100000000/minute",
-        "NO_COLOR": "1",
-    }
-
-
-@contextmanager
-def _served(
-    command: list[str], env: dict[str, str], log: Path | None = None
-) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """A server on a port that is free, once it is ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    with (log or Path(os.devnull)).open("wb") as output:
-        process = subprocess.Popen([*command, str(port)], env=env, stdout=output, stderr=output)
-        try:
-            _wait_until_ready(port, process)
-            yield port, process
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-def _wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        assert process.poll() is None, "the server has ended"
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz").close()
-            return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.1)
-    raise AssertionError("the server did not become ready")
+    return environment(fleet, folder / "state")
 
 
 def _registered(port: int, env: dict[str, str], agents: int) -> list[tuple[str, str]]:
     """Ids and tokens of new agents."""
-    words = ["key", "create", "--org", "bench", "--name", "bench", "--scope", "agents:register"]
-    key = subprocess.run([*_TRIMTAB, *words], env=env, capture_output=True, text=True, check=True).stdout.strip()
+    key = registering_key(env)
     found = []
     for number in range(agents):
         name = {"name": f"host-{number}", "hostname": f"host-{number}", "hostPool": f"pool-{number % POOLS}"}

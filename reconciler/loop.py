@@ -1,4 +1,4 @@
-"""The order of the stages: observe → evaluate → gate → render → commit → report. The one module that knows it.
+"""The order of the stages: observe → evaluate → gate → render → commit → actuate → report. The one module that knows it.
 
 A pass is worked out on values (:func:`_work_out`), then landed. When the branch has moved in between, the whole pass is
 worked out again on the new head: decisions keep their ids, a person's edit to the same value has won by then.
