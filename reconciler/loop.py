@@ -76,7 +76,8 @@ def reconcile(house: House, *, on_wait: OnWait | None = None, wait_seconds: floa
 def _attempt(house: House) -> Pass:
     timings = Timings(house.step)
     head = _fetch(house, timings)
-    inputs = resting.inputs_version(house)  # before anything is read: what is recorded from here on is for the next pass
+    # Before anything is read: what is recorded from here on is for the next pass.
+    inputs = resting.inputs_version(house)
     if rested := resting.unchanged(house, head, timings):
         actuating.actuate_again(house, head)
         return rested
