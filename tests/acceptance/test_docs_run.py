@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from reconciler.cli import app
 from reconciler.gate.windows import check_window
+from reconciler.manifests.container_group import parse, path_for
 from reconciler.observe.git_state import read_fleet
 from reconciler.settings import Settings
 from support.trees import Files
@@ -277,7 +278,20 @@ def test_yaml_can_be_read(block: Block) -> None:
         assert "apiVersion" not in document or {"kind"} <= document.keys()
 
 
-@pytest.mark.parametrize("block", [b for b in blocks("yaml") if _ours(b)], ids=str)
+def _group(block: Block) -> bool:
+    return _ours(block) and {document["kind"] for document in declared(block)} == {"ContainerGroup"}
+
+
+@pytest.mark.parametrize("block", [b for b in blocks("yaml") if _group(b)], ids=str)
+def test_container_groups_are_read_without_complaint(block: Block) -> None:
+    (document,) = declared(block)
+    spec, metadata = document["spec"], document["metadata"]
+    assert isinstance(spec, dict) and isinstance(metadata, dict)
+    group = parse(block.text.encode(), path=path_for((spec["hostPool"], metadata["name"])))
+    assert group.replicas == spec["replicas"]
+
+
+@pytest.mark.parametrize("block", [b for b in blocks("yaml") if _ours(b) and not _group(b)], ids=str)
 def test_fleets_policies_and_actions_are_read_without_complaint(block: Block) -> None:
     """By the code that reads a fleet repo; policies and actions in the fleet of their page, else in the example's."""
     kinds = [str(document["kind"]) for document in declared(block)]
