@@ -26,9 +26,9 @@ def summary(change: Change) -> str:
     return change.message.split("\n", 1)[0]
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str, plural: str = "") -> str:
     """``1, "change"`` → ``1 change``; ``2, "change"`` → ``2 changes``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {plural or noun + 's'}"
 
 
 def held_table(held: Sequence[Change]) -> Table:

@@ -17,7 +17,9 @@ from reconciler.model.tree import Tree
 from reconciler.observe.git_state import read_fleet
 from reconciler.observe.inventory import read_root
 from reconciler.observe.kustomize import Builder
+from reconciler.steps.container_groups import read_groups
 from reconciler.steps.proving import compare
+from reconciler.steps.view import View
 
 
 def check_tree(tree: Tree, builder: Builder | None) -> tuple[Problem, ...]:
@@ -26,7 +28,7 @@ def check_tree(tree: Tree, builder: Builder | None) -> tuple[Problem, ...]:
         state = read_fleet(tree, check_window=check_window)
     except TrimtabError as error:
         return (_problem("trimtab.yaml", error),)
-    found = [*state.problems, *_filters(state)]
+    found = [*state.problems, *_filters(state), *read_groups(View(tree), state)[1]]
     roots: list[RootState] = []
     for cluster in state.fleet.clusters:
         for root in cluster.roots:

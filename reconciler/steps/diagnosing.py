@@ -9,7 +9,9 @@ from reconciler.gate.windows import check_window, warn_short
 from reconciler.model.workload import WorkloadKey
 from reconciler.observe.git_state import read_fleet
 from reconciler.render.files import MAX_TARGETED_PATCHES
+from reconciler.report.passes import counted
 from reconciler.steps import evaluating, proving
+from reconciler.steps.container_groups import read_groups
 from reconciler.steps.house import House
 from reconciler.steps.scene import Scene, read_scene
 from reconciler.steps.view import View
@@ -51,7 +53,8 @@ def configuration(house: House) -> Look:
     scene = _scene(house)
     state = scene.state
     _, unreadable = evaluating.readable_actions(state.actions)
-    problems = [*state.problems, *unreadable]
+    _, unusable = read_groups(scene.view, state)
+    problems = [*state.problems, *unreadable, *unusable]
     for problem in problems:
         yield "failed", str(problem), problem.hint
     owners = [state.fleet.windows, *(c.windows for c in state.fleet.clusters)]
@@ -60,8 +63,11 @@ def configuration(house: House) -> Look:
         if warning := warn_short(window, _INTERVAL):
             yield "warning", f"{window.source}: {warning}", ""
     if not problems:
-        policies, actions = len(state.policies), len(state.actions)
-        yield "ok", f"{len(state.fleet.clusters)} clusters, {policies} policies and {actions} actions are declared", ""
+        clusters, policies = (
+            counted(len(state.fleet.clusters), "cluster"),
+            counted(len(state.policies), "policy", "policies"),
+        )
+        yield "ok", f"{clusters}, {policies} and {counted(len(state.actions), 'action')} are declared", ""
 
 
 def roots(house: House) -> Look:

@@ -1,0 +1,28 @@
+"""`trimtab check` and `doctor` read container groups, too."""
+
+from pathlib import Path
+
+from support.fleets import fleet_yaml, new_fleet
+
+GROUP = "apiVersion: trimtab.dev/v1alpha1\nkind: ContainerGroup\nmetadata: {name: web}\nspec: {hostPool: edge, replicas: two}\n"
+
+
+def test_a_group_that_cannot_be_read_is_named_by_file_line_and_field(tmp_path: Path) -> None:
+    files = {
+        "trimtab.yaml": fleet_yaml("{name: prod, path: clusters/prod}", extra="  hostPools: [{name: edge}]\n"),
+        "clusters/prod/kustomization.yaml": "resources: [apps]\ncomponents: [trimtab]\n",
+        "clusters/prod/apps/kustomization.yaml": "resources: []\n",
+        "clusters/prod/trimtab/kustomization.yaml": (
+            "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: []\n"
+        ),
+        "docker/edge/web.yaml": GROUP,
+    }
+    repo = new_fleet(tmp_path, files)
+    checked = repo.trimtab("check", str(repo.work), code=1)
+    assert "docker/edge/web.yaml:4" in checked.text and "replicas" in checked.text
+    looked = repo.trimtab("doctor", code=1)
+    assert "docker/edge/web.yaml:4" in looked.text
+    repo.write("docker/edge/web.yaml", GROUP.replace("two", "2"))
+    repo.commit("As a number")
+    repo.trimtab("check", str(repo.work), code=0)
+    assert "1 cluster," in repo.trimtab("doctor").text
