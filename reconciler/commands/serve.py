@@ -33,7 +33,8 @@ def serve(
     """Serve the HTTP API, and reconcile every fleet repo again and again.
 
     Stops cleanly on SIGTERM and Ctrl-C: requests in flight and the commit in hand are finished. The log goes to standard
-    error (TRIMTAB_LOG_FORMAT=json, TRIMTAB_LOG_LEVEL=debug). Make a key first, with `trimtab key create`.
+    error (TRIMTAB_LOG_FORMAT=json, TRIMTAB_LOG_LEVEL=debug). GET /readyz says when it is ready. Make a key first, with
+    `trimtab key create`.
 
     Examples:
 
