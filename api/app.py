@@ -17,7 +17,7 @@ from api.auth import Porter
 from api.changes import routes as changes
 from api.errors import ApiError, Problem, shape_of
 from api.invalid import problem_of
-from api.middleware import BodyLimit, EveryRequest, ReadablePath, Tell
+from api.middleware import BodyLimit, EveryRequest, HeadAsGet, ReadablePath, Tell
 from api.scaling import decisions, policies, rollback
 from api.server import Server
 from api.status import routes as status
@@ -42,6 +42,7 @@ def create_app(server: Server, *, tell: Tell = lambda _answered: None) -> FastAP
     app.include_router(metrics.router)
     for kind, describe in _KINDS:
         app.add_exception_handler(kind, _answering(describe))
+    app.add_middleware(HeadAsGet)
     app.add_middleware(ReadablePath)
     app.add_middleware(BodyLimit)
     app.add_middleware(EveryRequest, tell=tell)  # the outermost: added last

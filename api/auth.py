@@ -20,12 +20,16 @@ from api.errors import BadRequest, Forbidden, Lapsed, Unauthorized
 from api.limits import Limits
 from api.server import Server
 from api.tokens import Recent
+from reconciler.errors import RetryLater
 from reconciler.model.access import Scope, grants
 from reconciler.model.agent import Agent
 from reconciler.store.keys import PREFIX
 
 REMEMBERED = timedelta(seconds=5)
 """A key, and that an agent is registered, is looked up again after this: a revoked key works for so long at most."""
+
+WHILE_AWAY = timedelta(minutes=15)
+"""While the database is away, an agent that was registered this long ago still is, so that its pushes reach the buffer."""
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 _KEPT = 10_000
@@ -147,8 +151,14 @@ class Porter:
         return agent
 
     def _look_up_agent(self, agent_id: str) -> Agent:
-        agent = self._server.stores.agents.find(agent_id)
+        try:
+            agent = self._server.stores.agents.find(agent_id)
+        except RetryLater:
+            if known := _fresh(self._agents.get(agent_id), self._server.clock(), WHILE_AWAY):
+                return known
+            raise
         if agent is None:
+            self._agents.drop(agent_id)
             raise _gone()
         self._agents.put(agent_id, (agent, self._server.clock()))
         return agent
@@ -165,9 +175,9 @@ class Porter:
         return error
 
 
-def _fresh(entry: tuple[T, datetime] | None, now: datetime) -> T | None:
+def _fresh(entry: tuple[T, datetime] | None, now: datetime, within: timedelta = REMEMBERED) -> T | None:
     """What is remembered, unless it is too old, or the clock was turned back."""
-    if entry is None or not entry[1] <= now <= entry[1] + REMEMBERED:
+    if entry is None or not entry[1] <= now <= entry[1] + within:
         return None
     return entry[0]
 
@@ -229,7 +239,7 @@ class ThisAgent(SecurityBase):
         self.model = HTTPBearer(bearerFormat="JWT")
 
     async def __call__(self, agent_id: str, request: Request) -> Agent:
-        """The agent as it was at most :data:`REMEMBERED` ago.
+        """The agent as it was at most :data:`REMEMBERED` ago, or :data:`WHILE_AWAY` where the database cannot tell.
 
         :raises Unauthorized: without a token, with one that has expired or is none of ours, or when the agent was deleted.
         :raises Forbidden: with another agent's token. :raises TooManyRequests: over the rate limit.

@@ -155,6 +155,27 @@ async def _drain(receive: Receive, seen: int) -> bool:
     return False
 
 
+class HeadAsGet:
+    """HEAD is answered as GET would be, without the body: probes and clients ask so whether something is there."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        as_get = {**scope, "method": "GET"}
+        try:
+            await self._app(as_get, receive, without_body)
+        finally:
+            scope.update({name: as_get[name] for name in ("route",) if name in as_get})  # for the log and the metrics
+
+
 class ReadablePath:
     """400 for a path or query with a NUL, which no name has and no database stores."""
 

@@ -5,7 +5,7 @@ much as all the rest together, is left out. The route is documented as every oth
 """
 
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Body, Depends, Request, Response
@@ -17,11 +17,8 @@ from api.agents.intake import Intake
 from api.agents.schemas import PUSH_EXAMPLES
 from api.auth import porter_of, server_of, this_agent
 from api.errors import BadRequest
-from reconciler.model.agent import Agent
+from reconciler.model.agent import AHEAD, Agent
 from reconciler.model.observation import PushBody
-
-AHEAD = timedelta(minutes=5)
-"""How far an agent's clock may run ahead."""
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _OK = b'{"ok":true}'

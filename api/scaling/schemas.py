@@ -1,5 +1,6 @@
 """What the Scaling API takes and gives, field by field and in the order of its document."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -47,6 +48,15 @@ Figure = Annotated[
     float, PlainSerializer(_plain, return_type=float | int), WithJsonSchema({"type": "number"}, mode="serialization")
 ]
 """A number that is printed 70 and not 70.0."""
+
+
+def _without_header(manifest: str) -> str:
+    return _HEADER.sub("", manifest)
+
+
+_HEADER = re.compile(r"^# Written by Trimtab[^\n]*\n", re.MULTILINE)
+Manifest = Annotated[str, PlainSerializer(_without_header, return_type=str)]
+"""What a commit holds, without the line that tells readers of the file who wrote it: it begins as the document shows."""
 
 
 class Given(BaseModel):
@@ -262,7 +272,7 @@ class DecisionView(Shown):
     to_replicas: int | None
     action: LogAction
     dry_run: bool
-    rendered_manifest: str
+    rendered_manifest: Manifest
     outcome: str
 
 

@@ -85,7 +85,7 @@ class Views:
     def view(self, found: Found) -> PolicyView:
         policy, state = found.policy, self._state(found)
         spec, report = policy.spec, self._report(policy)
-        conflict = (state.conflict if state else "") or _homeless(found)
+        conflict = (state.conflict if state else "") or spec.not_acted_on or _homeless(found)
         return PolicyView(
             id=policy.id,
             **spec.model_dump(exclude={"cluster"}),

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from reconciler.model.agent import AHEAD
 from reconciler.model.observation import Observation, Pod, WorkloadStatus
 from reconciler.model.workload import Workload
 
@@ -21,10 +22,10 @@ OwnerKey = tuple[str, str, str]
 
 
 def is_fresh(observation: Observation | None, part: str, now: datetime, max_age: timedelta) -> bool:
-    """Whether the list ``part`` was measured at most ``max_age`` before ``now`` (or just after: an agent's clock may run ahead)."""
+    """Whether the list ``part`` was measured at most ``max_age`` before ``now`` (or after it, as an agent's clock may run ahead)."""
     if observation is None or part not in observation.at:
         return False
-    return -CONNECTED <= now - observation.at[part] <= max_age
+    return -AHEAD <= now - observation.at[part] <= max_age
 
 
 def pods_by_owner(observation: Observation | None) -> Mapping[OwnerKey, list[Pod]]:

@@ -10,6 +10,9 @@ AgentStatus = Literal["connected", "stale", "disconnected"]
 
 CONNECTED = timedelta(seconds=45)
 STALE = timedelta(seconds=300)
+AHEAD = timedelta(minutes=5)
+"""How far an agent's clock may run ahead of the server's. What it pushes counts as measured now; beyond, it is refused."""
+
 COMMAND_LIFETIME = timedelta(minutes=2)
 """A command that nobody has answered by then is not delivered any more."""
 

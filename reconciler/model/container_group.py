@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from reconciler.model.agent import CONNECTED
+from reconciler.model.agent import AHEAD, CONNECTED
 from reconciler.model.base import Model
 from reconciler.model.observation import GroupContainer
 from reconciler.model.workload import ObjectRef
@@ -60,8 +60,8 @@ class Host(Model):
         return now - self.last_seen <= CONNECTED
 
     def fresh(self, now: datetime) -> bool:
-        """Whether its containers are as of the last 45 s (or just ahead: its clock may be)."""
-        return self.pushed_at is not None and -CONNECTED <= now - self.pushed_at <= CONNECTED
+        """Whether its containers are as of the last 45 s (or ahead, as its clock may be)."""
+        return self.pushed_at is not None and -AHEAD <= now - self.pushed_at <= CONNECTED
 
     def of(self, key: GroupKey) -> tuple[GroupContainer, ...]:
         """Its containers of one group, running or not."""

@@ -91,6 +91,15 @@ class ScalingPolicySpec(Model):
         return self.target_ref.partition("/")[2]
 
     @property
+    def not_acted_on(self) -> str:
+        """Why nothing ever comes of a policy of this runtime; empty where something does."""
+        if self.runtime != "lxc":
+            return ""
+        return (
+            f"nothing is rendered for runtime {self.runtime} by this version: the policy is kept, and does nothing yet"
+        )
+
+    @property
     def live(self) -> bool:
         return self.enabled and not self.dry_run
 

@@ -68,7 +68,8 @@ def _requests(proposals: Sequence[Proposal]) -> Line:
 
 def _hpa(proposals: Sequence[Proposal]) -> Line:
     edits = [edit for proposal in proposals for edit in proposal.edits if edit.form == "hpa"]
-    if edits and all(edit.new is None for edit in edits):
+    gone = {edit.path for edit in edits if edit.field == "maxReplicas" and edit.new is None}
+    if gone and not (edits := [edit for edit in edits if edit.path not in gone]):  # one that moves goes elsewhere, too
         return f"Stop scaling {_workloads(proposals)}", _where(proposals)
     if len(proposals) > 1:
         return f"Scale {_workloads(proposals)}", _where(proposals)
@@ -89,7 +90,10 @@ def _replicas(edits: Sequence[ValueEdit]) -> str:
 def _targets(edits: Sequence[ValueEdit]) -> str:
     names = {"metrics/cpu": "CPU", "metrics/memory": "memory"}
     targets = [f"{e.new} {names[e.field]}" for e in sorted(edits, key=lambda e: e.field) if e.field in names and e.new]
-    return f"at {' and '.join(targets)}" if targets else ""
+    dropped = [names[e.field] for e in sorted(edits, key=lambda e: e.field) if e.field in names and not e.new]
+    words = [f"at {' and '.join(targets)}"] if targets else []
+    words += [f"without its {' and '.join(dropped)} target"] if dropped else []
+    return ", ".join(words)
 
 
 def _targets_of(proposals: Sequence[Proposal]) -> list[str]:

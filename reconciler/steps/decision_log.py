@@ -65,7 +65,8 @@ _RUNTIME_OF_FOLDER: dict[str, Runtime] = {"docker": "docker", "lxc": "lxc"}
 
 def _outcome(proposal: Proposal, outlook: Outlook | None) -> str:
     """In the words of the Scaling API's document where it has some; else the decision's own reason."""
-    if proposal.kind == "hpa" and outlook is not None and any(edit.new is not None for edit in proposal.edits):
+    gone = {edit.path for edit in proposal.edits if edit.field == "maxReplicas" and edit.new is None}
+    if proposal.kind == "hpa" and outlook is not None and any(edit.path not in gone for edit in proposal.edits):
         return f"Applying HPA spec: {_hpa_words(outlook.policy.spec)}."
     return proposal.reason
 

@@ -86,9 +86,9 @@ def policies_phase(house: House, scene: Scene) -> Evaluated:
 def _not_acted_on(policies: Sequence[ScalingPolicy]) -> list[str]:
     """Policies that are read and checked, and whose runtime nothing is rendered for."""
     return [
-        f"policy {p.spec.name} ({p.path}): nothing is rendered for runtime {p.spec.runtime} by this version"
+        f"policy {p.spec.name}{f' ({p.path})' if p.path else ''}: {p.spec.not_acted_on}"
         for p in policies
-        if p.spec.runtime == "lxc" and p.spec.enabled
+        if p.spec.not_acted_on and p.spec.enabled
     ]
 
 

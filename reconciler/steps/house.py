@@ -1,7 +1,7 @@
 """One fleet repo with everything its passes need, opened once and kept."""
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +13,7 @@ from reconciler.commit.repository import Repository
 from reconciler.model.fleet import Fleet
 from reconciler.model.observation import PushBody
 from reconciler.observe.kustomize import Builder
+from reconciler.steps.remembered import Remembered
 from reconciler.store.agents import AgentStore
 from reconciler.store.cache import CacheStore
 from reconciler.store.changes import ChangeStore, DecisionLog
@@ -93,7 +94,7 @@ class House:
     step: Callable[[str], None] = lambda _name: None
     admit: Callable[[Fleet], None] = lambda _fleet: None
     """Asked about every trimtab.yaml that is read; raises where this process must not keep that fleet."""
-    parsed: MutableMapping[str, object] = field(default_factory=dict)
+    parsed: Remembered = field(default_factory=Remembered)
     notes: tuple[str, ...] = ()
     rest: object = None
     """What :mod:`reconciler.steps.resting` remembers of the last pass."""

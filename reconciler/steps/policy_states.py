@@ -29,7 +29,7 @@ def keep_states(house: House, worked: Worked) -> None:
         _state(worked.outlooks.get(policy.id), policy.id, last.get(policy.id)).model_copy(
             update={
                 "held": held.get(policy.id, ""),
-                "conflict": problems.get(policy.id, ""),
+                "conflict": problems.get(policy.id, "") or policy.spec.not_acted_on,
                 "cluster": policy.spec.cluster or "",
                 "objects": objects.get(policy.id, ()),
                 "revision": revisions.get(policy.id, ""),

@@ -26,6 +26,11 @@ from reconciler.steps.view import View, paths_below
 _CACHE_VERSION = 2
 """Raised whenever reading a root would give another answer for the same bytes."""
 
+_STATES_OF_A_ROOT = 3
+"""How many are kept in memory: at the head that was read, as the pass has left it, and where an agent's pull looks."""
+_ENTRIES_A_FILE = 4
+"""How much is remembered of files of earlier commits before it is let go, for each file that there is."""
+
 
 @dataclass(frozen=True)
 class RootScene:
@@ -185,14 +190,14 @@ def _relaid(house: House, root: RootScene, view: View, paths: Sequence[str]) -> 
 
 def keep(house: House, scene: Scene) -> None:
     """Store what this pass has made of the roots, so that the next process need not read our files."""
-    states = {
-        _cache_key(scene.view, root.cluster, root.root, root.people): root.state
-        for root in scene.roots.values()
-        if not root.stored
-    }
-    if states:
-        house.parsed.update(states)
-        house.stores.cache.put_many({key: state.model_dump_json().encode() for key, state in states.items()})
+    fresh: dict[str, bytes] = {}
+    for path, root in scene.roots.items():
+        if not root.stored:
+            key = _cache_key(scene.view, root.cluster, root.root, root.people)
+            _remember(house, path, key, root.state)
+            fresh[key] = root.state.model_dump_json().encode()
+    if fresh:
+        house.stores.cache.put_many(fresh)
 
 
 def read_roots_of(house: House, view: View, cluster: Cluster) -> dict[str, RootScene]:
@@ -203,24 +208,36 @@ def read_roots_of(house: House, view: View, cluster: Cluster) -> dict[str, RootS
 def _read_roots(house: House, view: View, roots: Mapping[str, tuple[Cluster, Root]]) -> dict[str, RootScene]:
     people = {path: root_fingerprint(view, root) for path, (_, root) in roots.items()}
     keys = {path: _cache_key(view, cluster, root, people[path]) for path, (cluster, root) in roots.items()}
-    known = house.stores.cache.get_many([key for key in keys.values() if key not in house.parsed])
+    known = house.stores.cache.get_many([key for path, key in keys.items() if key not in _states_of(house, path)])
     fresh: dict[str, bytes] = {}
     read: dict[str, RootScene] = {}
     for path, (cluster, root) in roots.items():
         key = keys[path]
-        state = house.parsed.get(key)
-        if not isinstance(state, RootState) and key in known:
+        state = _states_of(house, path).get(key)
+        if state is None and key in known:
             state = RootState.model_validate_json(known.pop(key))
             MachineFiles(house.parsed).keep_all(state, view)
-        if not isinstance(state, RootState):
+        if state is None:
             state = _read_root(house, view, cluster, root)
             if not any(problem.blocks_root for problem in state.inventory.problems):
                 fresh[key] = state.model_dump_json().encode()
-        house.parsed[key] = state
+        _remember(house, path, key, state)
         read[path] = RootScene(cluster, root, state, people[path])
     if fresh:
         house.stores.cache.put_many(fresh)
+    house.parsed.age(_ENTRIES_A_FILE * len(view.blobs))
     return read
+
+
+def _states_of(house: House, path: str) -> Mapping[str, RootState]:
+    """What is in memory of a root: its states by :func:`_cache_key`, the one used last at the end."""
+    known = house.parsed.get(f"root:{path}")
+    return known if isinstance(known, dict) else {}
+
+
+def _remember(house: House, path: str, key: str, state: RootState) -> None:
+    earlier = {k: s for k, s in _states_of(house, path).items() if k != key}
+    house.parsed[f"root:{path}"] = dict([*earlier.items(), (key, state)][-_STATES_OF_A_ROOT:])
 
 
 def _cache_key(view: View, cluster: Cluster, root: Root, people: str) -> str:

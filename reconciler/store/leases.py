@@ -14,9 +14,10 @@ from pathlib import Path
 
 import tenacity
 from sqlalchemy import Engine, delete, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from reconciler.clock import Clock, system_clock
-from reconciler.errors import RetryLater
+from reconciler.errors import RetryLater, TrimtabError
 from reconciler.store.instants import to_micros
 from reconciler.store.tables import leases
 from reconciler.store.transactions import insert_new, writing
@@ -25,6 +26,8 @@ LEASE_SECONDS = 60
 
 _POLL_SECONDS = (0.05, 0.25)
 _RENEWALS_A_LEASE = 3
+_AGAIN_SECONDS = 5.0
+"""Most passes are over by then; who waits for a machine that is gone just tries more than once."""
 
 
 def process_owner() -> str:
@@ -59,6 +62,8 @@ class LeaseStore:
         self._engine = engine
         self._clock = clock
         self._seconds = lease_seconds
+        self._let_go: set[str] = set()
+        """Tokens of leases that have ended, and that the database could not be told of."""
 
     @contextmanager
     def hold(
@@ -83,8 +88,15 @@ class LeaseStore:
         finally:
             ended.set()
             renewer.join()
+            self._release(name, token)
+
+    def _release(self, name: str, token: str) -> None:
+        """What cannot be told now, as the database is away or its disk full, must not hide how the work ended."""
+        try:
             with writing(self._engine) as connection:
                 connection.execute(delete(leases).where(leases.c.name == name, leases.c.token == token))
+        except (TrimtabError, SQLAlchemyError):
+            self._let_go.add(token)  # the next of this process need not wait until it expires
 
     def _wait(
         self, name: str, owner: str, token: str, wait_seconds: float, on_wait: Callable[[str], None] | None
@@ -105,7 +117,7 @@ class LeaseStore:
         except _Held as held:
             raise RetryLater(
                 f"{name} is being written by another process ({held})",
-                after_seconds=self._seconds,
+                after_seconds=_AGAIN_SECONDS,
                 hint="wait until it is done; if it is gone for good, its lease ends within a minute",
             ) from None
 
@@ -118,7 +130,7 @@ class LeaseStore:
             holder = connection.execute(select(leases).where(leases.c.name == name).with_for_update()).one_or_none()
             if holder is None:
                 raise _Held("who has just let go of it")
-            if holder.expires_ms > self._now() and not _is_gone(holder.owner):
+            if holder.expires_ms > self._now() and holder.token not in self._let_go and not _is_gone(holder.owner):
                 raise _Held(holder.owner)
             connection.execute(update(leases).where(leases.c.name == name).values(row))
 

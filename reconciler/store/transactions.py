@@ -9,6 +9,7 @@ from sqlalchemy import Connection, CursorResult, Engine, Executable, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from reconciler.errors import RetryLater, Stalled, TrimtabError
 
@@ -114,6 +115,8 @@ def plain_errors(url: URL) -> Iterator[None]:
         yield
     except (IntegrityError, ProgrammingError):
         raise
+    except PoolTimeoutError:
+        raise RetryLater("all connections to the database are busy", after_seconds=5) from None
     except DBAPIError as error:
         plain = _plain(url, str(error.orig))
         if plain is None:

@@ -329,7 +329,7 @@ def test_the_decision_log_as_documented(served: Served) -> None:
     assert newest["id"] == rolled["decisionId"] > applied["id"] > dry["id"]
     assert applied["policyId"] == made
     assert applied["ts"] == "2026-06-17T10:00:05Z"
-    assert applied["renderedManifest"].startswith(("apiVersion: autoscaling/v2", "#"))
+    assert applied["renderedManifest"].startswith("apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\n")
     assert "kind: HorizontalPodAutoscaler" in applied["renderedManifest"]
     assert applied["outcome"]
     assert (applied["triggerMetric"], applied["triggerValue"], applied["threshold"]) == (None, None, None)
@@ -461,6 +461,46 @@ def test_an_unknown_target_is_created_and_says_that_it_does_nothing(served: Serv
     assert "prod/checkout-apo" in get(served, made)["conflict"]
     assert "no-pool" in get(served, nowhere)["conflict"]
     refused(served.client.post(f"{POLICIES}/{nowhere}/rollback"), 400, None, "nothing to roll back")
+
+
+def test_a_policy_of_a_runtime_that_nothing_is_rendered_for_says_so(served: Served, repo: FleetRepo) -> None:
+    made = post(served, runtime="lxc", targetRef="pve1/104", dryRun=False)["id"]
+    before = repo.head()
+    assert "nothing is rendered for runtime lxc" in get(served, made)["conflict"]
+    served.reconcile()
+    assert repo.head() == before
+    shown = get(served, made)
+    assert "nothing is rendered for runtime lxc" in shown["conflict"]
+    assert shown["applyMessage"] == shown["conflict"]
+
+
+@pytest.mark.parametrize("ahead", [0, 60, 290])
+def test_an_agent_whose_clock_runs_ahead_is_believed(served: Served, ahead: float) -> None:
+    made = post(served)["id"]
+    agent, token = served.agent(CLUSTER)
+    at = (served.clock() + timedelta(seconds=ahead)).isoformat()
+    seen = {"namespace": "prod", "kind": "Deployment", "name": "checkout-api", "replicas": 7, "readyReplicas": 7}
+    answer = served.client.post(
+        f"/api/v1/agents/{agent}/push", json={"timestamp": at, "workloads": [seen]}, headers=token
+    )
+    assert answer.status_code == 200, answer.text
+    served.reconcile()
+    assert get(served, made)["currentReplicas"] == 7
+
+
+def test_a_policy_that_loses_one_target_or_moves_says_what_is_done(served: Served, repo: FleetRepo) -> None:
+    (repo.work / "policies/storefront.yaml").unlink()
+    repo.commit()
+    look_again(served)
+    made = post(served, dryRun=False, memoryTargetPercent=80)["id"]
+    served.reconcile()
+    put(served, made, memoryTargetPercent=None)
+    served.reconcile()
+    assert repo.log("%s")[0] == "Scale checkout-api: HPA without its memory target"
+    assert decisions(served, made)[0]["outcome"] == "Applying HPA spec: 2 to 10 replicas, CPU 70% target."
+    put(served, made, targetRef="prod/storefront")
+    served.reconcile()
+    assert repo.log("%s")[0] == "Scale storefront: HPA 2–10 replicas at 70% CPU"
 
 
 def test_a_policy_from_before_there_was_a_cluster_has_its_target(served: Served) -> None:

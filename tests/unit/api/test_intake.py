@@ -70,6 +70,23 @@ def test_what_was_answered_while_the_database_was_away_is_stored_when_it_is_back
     assert node(served) == ["n2"]
 
 
+def test_agents_that_are_known_push_on_while_the_database_is_away_for_minutes(served: Served) -> None:
+    agent, gone = served.agent("prod"), served.agent("gone")
+    for known in (agent, gone):
+        assert push(served, known, 0).status_code == 200
+    assert the_intake(served).flush()
+    assert served.server.stores.agents.delete("acme", gone[0])
+    with database_away(served):
+        served.clock.forward(minutes=10)
+        assert push(served, agent, 1).status_code == 200
+        assert push(served, (agent[0], {"Authorization": "Bearer nonsense"}), 2).status_code == 401
+        served.clock.forward(minutes=6)
+        assert push(served, agent, 3).status_code == 503
+    assert the_intake(served).flush()
+    assert node(served) == ["n1"]
+    assert push(served, gone, 4).status_code == 401
+
+
 def test_a_full_buffer_asks_agents_to_come_again(served: Served) -> None:
     intake = the_intake(served, most_pushes=2)
     agent = served.agent("prod")

@@ -96,3 +96,17 @@ def test_whoever_counts_requests_hears_of_each(served: Served) -> None:
     client.get("/nowhere")
     assert [(one.method, one.route, one.status) for one in heard] == [("GET", "/probe/limited", 200), ("GET", "", 404)]
     assert all(one.seconds >= 0 for one in heard)
+
+
+def test_head_is_answered_as_get_without_the_body(
+    served: Served, client: TestClient, lines: list[dict[str, object]]
+) -> None:
+    asked, got = client.head("/healthz"), client.get("/healthz")
+    assert (asked.status_code, asked.content) == (200, b"")
+    assert asked.headers["Content-Length"] == got.headers["Content-Length"] == str(len(got.content))
+    listed = client.head("/api/v1/scaling/policies", headers=served.key("scaling:read"))
+    assert (listed.status_code, listed.content) == (200, b"")
+    assert client.head("/api/v1/scaling/policies").status_code == 401
+    assert client.head("/api/v1/agents/register").status_code == 405
+    found = [(entry["method"], entry["route"]) for entry in lines if entry["event"] == "request"]
+    assert ("HEAD", "/api/v1/scaling/policies") in found

@@ -54,6 +54,7 @@ def subject(*proposals: Proposal) -> str:
 
 
 CPU = "containers/server/requests/cpu"
+HPA_FIELDS = (("maxReplicas", "10"), ("metrics/cpu", "70%"), ("minReplicas", "2"))
 
 
 def test_a_right_sizing_reads_like_this() -> None:
@@ -112,6 +113,17 @@ QUOTA = {"form": "quota", "api_version": "v1", "kind": "ResourceQuota", "name": 
         ([hpa(("maxReplicas", "10", "12"))], "Scale web: HPA max 10 → 12 replicas"),
         ([hpa(("metrics/cpu", "70%", "50m"))], "Scale web: HPA at 50m CPU"),
         ([hpa(("maxReplicas", "10", None))], "Stop scaling web in boutique-prod/shop"),
+        ([hpa(("metrics/memory", "80%", None))], "Scale web: HPA without its memory target"),
+        (
+            [
+                proposal(
+                    *(edit(field, old, None, form="hpa", name="old") for field, old in HPA_FIELDS),
+                    *(edit(field, None, new, form="hpa") for field, new in HPA_FIELDS),
+                    kind="hpa",
+                )
+            ],
+            "Scale web: HPA 2–10 replicas at 70% CPU",
+        ),
         ([proposal(WEB_DOWN, kind="turndown", namespace="dev")], "Turn down namespace dev in boutique-prod"),
         ([proposal(WEB_DOWN, kind="turnup", namespace="dev")], "Turn up namespace dev in boutique-prod"),
         (

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy.pool import QueuePool
 
 from reconciler.clock import stopwatch
 from reconciler.errors import InputError, RetryLater, Stalled, TrimtabError
@@ -84,6 +85,19 @@ def test_a_server_that_is_away_is_said_without_the_password() -> None:
         open_database("postgresql://trimtab:s3cr3t@127.0.0.1:1/trimtab")
     assert "s3cr3t" not in str(raised.value)
     assert raised.value.__cause__ is None
+
+
+def test_that_all_connections_are_busy_is_said_and_passes(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/trimtab.db"
+    open_database(url).dispose()
+    engine = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0.05)
+    with reading(engine):
+        for transaction in (reading, writing):
+            with pytest.raises(RetryLater, match="busy"), transaction(engine):
+                pytest.fail("there is but one connection")
+    with reading(engine) as connection:
+        assert connection.execute(text("SELECT 1")).scalar() == 1
+    engine.dispose()
 
 
 def test_a_place_that_is_no_directory_is_said(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from reconciler.errors import RetryLater
 from reconciler.store.leases import Lease, LeaseStore, process_owner
@@ -51,6 +51,22 @@ def test_it_is_free_after_an_error_too(engine: Engine) -> None:
         _ = 1 / 0
     with ExitStack() as second:
         hold(second, store).renew()
+
+
+def test_an_end_that_the_database_cannot_be_told_of_keeps_nobody_of_this_process_waiting(engine: Engine) -> None:
+    def away(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("DELETE"):
+            raise RetryLater("the database is away", after_seconds=1)
+
+    store = LeaseStore(engine)
+    event.listen(engine, "before_cursor_execute", away)
+    with pytest.raises(ZeroDivisionError), store.hold(NAME, owner=process_owner(), wait_seconds=0):
+        _ = 1 / 0
+    event.remove(engine, "before_cursor_execute", away)
+    with ExitStack() as elsewhere, pytest.raises(RetryLater):
+        hold(elsewhere, LeaseStore(engine))
+    with ExitStack() as second:
+        hold(second, store, process_owner()).renew()
 
 
 def test_who_waits_is_told_once_for_whom(engine: Engine) -> None:
