@@ -35,7 +35,7 @@ MOST_BYTES = 64 * 1024 * 1024
 BATCH = 1_000
 """Pushes in one transaction."""
 
-REMEMBERED = timedelta(days=7)
+REMEMBERED = timedelta(days=2)
 """How long a push is known by agent, timestamp and part, so that sending it again changes nothing."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -126,7 +126,7 @@ class Intake:
                 self._changed.notify_all()
 
     def _forget(self) -> None:
-        """Once a day: which pushes came in more than a week ago."""
+        """Once a day: which pushes came in longer ago than :data:`REMEMBERED`."""
         now = self._server.clock()
         if self._forget_at is not None and now < self._forget_at:
             return

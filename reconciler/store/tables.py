@@ -83,7 +83,7 @@ pushes = Table(
     Column("day", Integer, nullable=False, server_default=text("0")),
     sqlite_with_rowid=False,
 )
-"""What makes a push idempotent. ``day``: when it came in, days since 1970; agents' rows go after a week, imports' never."""
+"""What makes a push idempotent. ``day``: when it came in, days since 1970; agents' rows go after two days, imports' never."""
 
 observed = Table(
     "observed",
