@@ -14,30 +14,14 @@ from reconciler.store.changes import DecisionLog
 from reconciler.store.database import open_database
 from support.fleets import FleetRepo, fleet_yaml, git, new_fleet, policy
 from support.replay import NOW
+from support.small import deployment, root_files
 
-WEB = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: shop}
-spec:
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers:
-        - {name: server, image: web, resources: {requests: {cpu: 100m, memory: 64Mi}}}
-"""
 FRONT = "policies/front.yaml"
 HPA = "clusters/prod/trimtab/shop/hpa-web.yaml"
 FILES = {
     "trimtab.yaml": fleet_yaml("{name: prod, path: clusters/prod}"),
     FRONT: policy("front", "shop/web", maxReplicas=4),
-    "clusters/prod/kustomization.yaml": "resources: [apps]\ncomponents: [trimtab]\n",
-    "clusters/prod/trimtab/kustomization.yaml": (
-        "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: []\n"
-    ),
-    "clusters/prod/apps/kustomization.yaml": "resources: [web.yaml]\n",
-    "clusters/prod/apps/web.yaml": WEB,
+    **root_files(),
 }
 
 
@@ -96,7 +80,7 @@ def test_they_agree_after_passes_a_rollback_and_a_persons_revert(tmp_path: Path,
 def test_a_forged_commit_is_named(repo: FleetRepo) -> None:
     repo.pull()
     trailers = "Trimtab-Change: 01ARZ3NDEKTSV4RRFFQ69G5FAV\nTrimtab-Decision: 01ARZ3NDEKTSV4RRFFQ69G5FAW\n"
-    repo.write("clusters/prod/apps/web.yaml", WEB.replace("100m", "4"))
+    repo.write("clusters/prod/apps/web.yaml", deployment().replace("100m", "4"))
     sha = repo.commit(f"Scale web\n\n{trailers}Trimtab-Policy: scp_front")
     (found,) = findings(repo)
     assert (found["kind"], found["commit"]) == ("unknown commit", sha)

@@ -10,30 +10,9 @@ from sqlalchemy import event
 from reconciler.model.policy import ScalingPolicySpec
 from support.fleets import FleetRepo, fleet_yaml, new_fleet, policy
 from support.served import Served, serving
+from support.small import root_files
 
-WEB = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: NAME, namespace: shop}
-spec:
-  selector: {matchLabels: {app: NAME}}
-  template:
-    metadata: {labels: {app: NAME}}
-    spec:
-      containers:
-        - {name: server, image: web, resources: {requests: {cpu: 100m, memory: 64Mi}}}
-"""
-COMPONENT = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: []\n"
 HPA = "clusters/prod/trimtab/shop/hpa-web.yaml"
-
-
-def cluster_files(cluster: str, *names: str) -> dict[str, str]:
-    return {
-        f"clusters/{cluster}/kustomization.yaml": "resources: [apps]\ncomponents: [trimtab]\n",
-        f"clusters/{cluster}/trimtab/kustomization.yaml": COMPONENT,
-        f"clusters/{cluster}/apps/kustomization.yaml": f"resources: [{', '.join(f'{n}.yaml' for n in names)}]\n",
-        **{f"clusters/{cluster}/apps/{name}.yaml": WEB.replace("NAME", name) for name in names},
-    }
 
 
 def fleet(home: Path, extra: str = "", **files: str) -> FleetRepo:
@@ -41,8 +20,8 @@ def fleet(home: Path, extra: str = "", **files: str) -> FleetRepo:
         "trimtab.yaml": fleet_yaml(
             "{name: prod, id: prod-id, path: clusters/prod}", "{name: dev, path: clusters/dev}", extra=extra
         ),
-        **cluster_files("prod", "web", "db"),
-        **cluster_files("dev", "web"),
+        **root_files("clusters/prod", "web", "db"),
+        **root_files("clusters/dev"),
     }
     return new_fleet(home, base | files)
 

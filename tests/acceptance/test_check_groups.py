@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from support.fleets import fleet_yaml, new_fleet
+from support.small import root_files
 
 GROUP = "apiVersion: trimtab.dev/v1alpha1\nkind: ContainerGroup\nmetadata: {name: web}\nspec: {hostPool: edge, replicas: two}\n"
 
@@ -10,11 +11,7 @@ GROUP = "apiVersion: trimtab.dev/v1alpha1\nkind: ContainerGroup\nmetadata: {name
 def test_a_group_that_cannot_be_read_is_named_by_file_line_and_field(tmp_path: Path) -> None:
     files = {
         "trimtab.yaml": fleet_yaml("{name: prod, path: clusters/prod}", extra="  hostPools: [{name: edge}]\n"),
-        "clusters/prod/kustomization.yaml": "resources: [apps]\ncomponents: [trimtab]\n",
-        "clusters/prod/apps/kustomization.yaml": "resources: []\n",
-        "clusters/prod/trimtab/kustomization.yaml": (
-            "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: []\n"
-        ),
+        **root_files(),
         "docker/edge/web.yaml": GROUP,
     }
     repo = new_fleet(tmp_path, files)

@@ -20,21 +20,9 @@ from reconciler.steps.serving import desired_of
 from support.fleets import FleetRepo, boutique, fleet_yaml, git, new_fleet, policy
 from support.replay import CLUSTER, NOW, write_csv
 from support.served import Served, serving
+from support.small import deployment, root_files
 
 ROOT = "clusters/prod"
-COMPONENT = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: []\n"
-WEB = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}, namespace: app}}
-spec:
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      containers:
-        - {{name: server, image: {name}, resources: {{requests: {{cpu: 100m, memory: 64Mi}}}}}}
-"""
 SLEEP = """\
 apiVersion: trimtab.dev/v1alpha1
 kind: ActionConfig
@@ -49,10 +37,7 @@ spec:
 def fleet(home: Path, cluster: str = f"{{name: prod, path: {ROOT}}}", **files: str) -> FleetRepo:
     base = {
         "trimtab.yaml": fleet_yaml(cluster),
-        f"{ROOT}/kustomization.yaml": "resources: [apps]\ncomponents: [trimtab]\n",
-        f"{ROOT}/trimtab/kustomization.yaml": COMPONENT,
-        f"{ROOT}/apps/kustomization.yaml": "resources: [web.yaml]\n",
-        f"{ROOT}/apps/web.yaml": WEB.format(name="web"),
+        **root_files(ROOT, namespace="app"),
     }
     return new_fleet(home, base | files)
 
@@ -173,7 +158,7 @@ def test_the_etag_changes_with_the_cluster_and_with_nothing_else(prod: Served) -
     elsewhere = pull(prod, agent, if_none_match=etag)
     assert elsewhere.status_code == 304
     assert elsewhere.headers["trimtab-revision"] == head(prod)
-    changed(prod, f"{ROOT}/apps/web.yaml", WEB.format(name="web") + "# Reviewed.\n")
+    changed(prod, f"{ROOT}/apps/web.yaml", deployment(namespace="app") + "# Reviewed.\n")
     here = pull(prod, agent, if_none_match=etag)
     assert here.status_code == 200
     assert here.json()["revision"] == head(prod)
@@ -256,7 +241,7 @@ def test_where_something_else_syncs_there_is_nothing_to_apply(tmp_path: Path, sy
 
 
 def test_values_that_are_handed_over_to_an_hpa_are_nobodys(tmp_path: Path) -> None:
-    web = WEB.format(name="web").replace("spec:\n  selector", "spec:\n  replicas: 3\n  selector", 1)
+    web = deployment(namespace="app").replace("spec:\n  selector", "spec:\n  replicas: 3\n  selector", 1)
     files = {f"{ROOT}/apps/web.yaml": web, "policies/web.yaml": policy("web", "app/web", handOver=True)}
     repo = fleet(tmp_path, **files)
     with serving(tmp_path, repo) as served:
@@ -286,7 +271,7 @@ def test_a_root_of_helm_values_has_nothing_of_ours_and_is_not_built(tmp_path: Pa
     [
         (f"{ROOT}/apps/kustomization.yaml", "resources: [web.yaml, gone.yaml]\n", "gone.yaml"),
         (f"{ROOT}/kustomization.yaml", "resources: [apps\n", "kustomization.yaml"),
-        (f"{ROOT}/apps/web.yaml", WEB.format(name="web") + "---\n" + WEB.format(name="web"), "web"),
+        (f"{ROOT}/apps/web.yaml", deployment(namespace="app") + "---\n" + deployment(namespace="app"), "web"),
     ],
 )
 def test_a_root_that_does_not_build_is_a_503_and_never_an_empty_list(
@@ -428,10 +413,7 @@ def test_a_change_of_two_clusters_is_applied_when_both_have_reported_it(tmp_path
             f"{{name: other, path: {other}}}",
             extra="  delivery: {groupBy: [kind]}\n",
         ),
-        f"{other}/kustomization.yaml": "resources: [apps]\ncomponents: [trimtab]\n",
-        f"{other}/trimtab/kustomization.yaml": COMPONENT,
-        f"{other}/apps/kustomization.yaml": "resources: [web.yaml]\n",
-        f"{other}/apps/web.yaml": WEB.format(name="web"),
+        **root_files(other, namespace="app"),
         "actions/sleep.yaml": SLEEP,
     }
     repo = fleet(tmp_path, **base)

@@ -12,29 +12,11 @@ from reconciler.steps.house import House
 from reconciler.steps.undoing import Undone
 from support.fleets import FleetRepo, fleet_yaml, git, new_fleet
 from support.served import Served, serving
+from support.small import root_files
 
-WEB = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: shop}
-spec:
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers:
-        - name: server
-          image: web
-          resources: {requests: {cpu: 100m, memory: 64Mi}}
-"""
 FILES = {
     "trimtab.yaml": fleet_yaml("{name: prod, path: clusters/prod}"),
-    "clusters/prod/kustomization.yaml": "resources: [apps]\ncomponents: [trimtab]\n",
-    "clusters/prod/apps/kustomization.yaml": "resources: [web.yaml]\n",
-    "clusters/prod/apps/web.yaml": WEB,
-    "clusters/prod/trimtab/kustomization.yaml": (
-        "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: []\n"
-    ),
+    **root_files(),
 }
 HPA = "clusters/prod/trimtab/shop/hpa-web.yaml"
 

@@ -17,6 +17,7 @@ from reconciler.model.log import DecisionRow
 from reconciler.model.policy import PolicyState, ScalingPolicySpec
 from support.fleets import PROJECT, FleetRepo, fleet_yaml, new_fleet, policy
 from support.served import Served, serving
+from support.small import root_files
 
 CLUSTER = "prod-eu-west-1"
 CLUSTER_ID = "c1a2b3c4-d5e6-7890-abcd-ef1234567890"
@@ -83,34 +84,11 @@ ROW = [
 ]
 
 
-def deployment(name: str) -> str:
-    return f"""\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}, namespace: prod}}
-spec:
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      containers:
-        - name: server
-          image: {name}
-          resources: {{requests: {{cpu: 100m, memory: 64Mi}}}}
-"""
-
-
 FILES = {
     "trimtab.yaml": fleet_yaml(
         f"{{name: {CLUSTER}, id: {CLUSTER_ID}, path: {ROOT}}}", extra="  hostPools: [{name: web-pool}]\n"
     ),
-    f"{ROOT}/kustomization.yaml": "resources: [apps]\ncomponents: [trimtab]\n",
-    f"{ROOT}/apps/kustomization.yaml": "resources: [checkout-api.yaml, storefront.yaml]\n",
-    f"{ROOT}/apps/checkout-api.yaml": deployment("checkout-api"),
-    f"{ROOT}/apps/storefront.yaml": deployment("storefront"),
-    f"{ROOT}/trimtab/kustomization.yaml": (
-        "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: []\n"
-    ),
+    **root_files(ROOT, "checkout-api", "storefront", namespace="prod"),
     "policies/storefront.yaml": policy("storefront", "prod/storefront", dryRun=True),
 }
 TWO_CLUSTERS = fleet_yaml(

@@ -15,20 +15,8 @@ from reconciler.steps.house import House
 from support.fleets import FleetRepo, fleet_yaml, new_fleet, policy
 from support.git_remotes import served as git_served
 from support.served import Served, SetClock, serving
+from support.small import root_files
 
-WEB = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: shop}
-spec:
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers:
-        - {name: server, image: web, resources: {requests: {cpu: 100m, memory: 64Mi}}}
-"""
-COMPONENT = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: []\n"
 FREEZE = (
     "  windows:\n    exclusion: [{cron: '0 0 20 12 *', duration: 14d, timezone: Europe/Berlin, name: holiday freeze}]\n"
 )
@@ -47,12 +35,7 @@ def fleet(home: Path) -> FleetRepo:
         "policies/lost.yaml": policy("lost", "shop/nobody", cluster="dev"),
     }
     for cluster in ("prod", "dev"):
-        files |= {
-            f"clusters/{cluster}/kustomization.yaml": "resources: [apps]\ncomponents: [trimtab]\n",
-            f"clusters/{cluster}/trimtab/kustomization.yaml": COMPONENT,
-            f"clusters/{cluster}/apps/kustomization.yaml": "resources: [web.yaml]\n",
-            f"clusters/{cluster}/apps/web.yaml": WEB,
-        }
+        files |= root_files(f"clusters/{cluster}")
     return new_fleet(home, files)
 
 

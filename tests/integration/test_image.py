@@ -18,6 +18,7 @@ import tenacity
 
 from support.engine import Docker
 from support.fleets import FleetRepo, fleet_yaml, new_fleet
+from support.small import root_files
 
 PROJECT = Path(__file__).resolve().parents[2]
 BASE = "trimtab-base"
@@ -26,25 +27,7 @@ UID = 10001
 
 FLEET = {
     "trimtab.yaml": fleet_yaml("{name: prod, path: clusters/prod}"),
-    "clusters/prod/kustomization.yaml": "resources: [apps]\ncomponents: [trimtab]\n",
-    "clusters/prod/trimtab/kustomization.yaml": (
-        "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: []\n"
-    ),
-    "clusters/prod/apps/kustomization.yaml": "resources: [web.yaml]\n",
-    "clusters/prod/apps/web.yaml": """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: shop}
-spec:
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers:
-        - name: web
-          image: nginx
-          resources: {requests: {cpu: 100m, memory: 64Mi}}
-""",
+    **root_files(),
 }
 
 HPA = "clusters/prod/trimtab/shop/hpa-web.yaml"

@@ -9,7 +9,7 @@ from reconciler.settings import Settings
 from reconciler.steps.remembered import Remembered
 from reconciler.steps.scene import read_scene
 from reconciler.steps.view import View
-from support.small import ROOT, WEB, small_fleet
+from support.small import ROOT, deployment, small_fleet
 
 COMMITS = 200
 
@@ -20,7 +20,9 @@ def test_roots_and_files_of_earlier_commits_are_let_go(tmp_path: Path) -> None:
         head = View(house.repository.tree(house.repository.fetch()))
         scenes = []
         for number in range(COMMITS):
-            view = head.over({f"{ROOT}/apps/web.yaml": WEB.replace("100m", f"{number + 100}m").encode()})
+            view = head.over(
+                {f"{ROOT}/apps/web.yaml": deployment(namespace="").replace("100m", f"{number + 100}m").encode()}
+            )
             scenes = [read_scene(house, view, house.now())]
         gc.collect()
         alive = [one for one in gc.get_objects() if isinstance(one, RootState)]
