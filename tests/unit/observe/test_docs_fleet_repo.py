@@ -67,7 +67,7 @@ def state() -> FleetState:
 
 def test_every_example_is_read_without_a_problem(state: FleetState) -> None:
     assert state.problems == ()
-    assert len(BLOCKS) == len(Page().files) + 1  # the root's kustomization.yaml is read by others
+    assert len(BLOCKS) == len(Page().files) + 2  # a root's kustomization.yaml and a container group are read by others
     assert [cluster.name for cluster in state.fleet.clusters] == ["prod-eu", "staging"]
     assert {policy.spec.runtime for policy in state.policies} == {"kubernetes", "docker", "lxc"}
     assert [action.action for action in state.actions] == [
