@@ -209,7 +209,10 @@ SERVED = {"docs/agents.md", "docs/policies.md", "docs/server.md"}
 
 @contextmanager
 def served(home: Path) -> Iterator[dict[str, str]]:
-    """A server beside the reader's shell, and what the reader has set for it."""
+    """A server beside the reader's shell, and what the reader has set for it.
+
+    What the hour asks for (a namespace that sleeps now) is committed before, so that the branch stands still while it is read.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -217,6 +220,7 @@ def served(home: Path) -> Iterator[dict[str, str]]:
     words = ["trimtab", "key", "create", "--org", "example", "--name", "reader", "--scope", "admin"]
     env = environment(home) | settings
     key = subprocess.run(words, env=env, cwd=home, capture_output=True, text=True, check=True).stdout.strip()
+    subprocess.run(["trimtab", "reconcile", "--once"], env=env, cwd=home, capture_output=True, check=True)
     url = f"http://127.0.0.1:{port}"
     with (home / "server.log").open("w") as log:
         server = subprocess.Popen(["trimtab", "serve", "--port", str(port)], env=env, cwd=home, stdout=log, stderr=log)
