@@ -116,7 +116,8 @@ class Intake:
     def _keep(self) -> None:
         while not self._closing.is_set() or self._waiting:
             self._arrived.wait()
-            self._hurry.wait(LINGER_SECONDS)
+            if len(self._waiting) < BATCH:
+                self._hurry.wait(LINGER_SECONDS)
             self._forget()
             batch = self._next()
             self._store(batch)
