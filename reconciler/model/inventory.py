@@ -1,5 +1,6 @@
 """What one root of the fleet repo declares at one commit, and what Trimtab's own files beside it hold."""
 
+from reconciler.errors import TrimtabError, Where
 from reconciler.model.base import Model
 from reconciler.model.machine_file import MachineFile
 from reconciler.model.workload import ObjectRef, Source, Workload
@@ -18,6 +19,14 @@ class Problem(Model):
     field: str = ""
     hint: str = ""
     blocks_root: bool = False
+
+    @classmethod
+    def of(cls, path: str, error: TrimtabError) -> "Problem":
+        """What an error says of a file."""
+        where = error.where or Where(path)
+        return cls(
+            path=path, line=where.line, column=where.column, field=where.field, message=error.message, hint=error.hint
+        )
 
     def __str__(self) -> str:
         place = f"{self.path}:{self.line}" if self.line else self.path

@@ -60,7 +60,7 @@ def declared(tree: Tree, folder: str, kind: Kind) -> tuple[list[Declared], list[
         try:
             documents = load_configs(texts[path], path=path)
         except InputError as error:
-            problems.append(_unreadable(path, error))
+            problems.append(Problem.of(path, error))
             continue
         for located in documents:
             document = _document(located, kind)
@@ -80,18 +80,6 @@ def _not_read(tree: Tree, folder: str) -> Iterator[Problem]:
     for path, what in sorted(tree.oddities.items()):
         if path.startswith(f"{folder}/") or path == folder:
             yield Problem(path=path, message=f"not read: it is a {what}", hint="put the file itself there")
-
-
-def _unreadable(path: str, error: InputError) -> Problem:
-    where = error.where
-    return Problem(
-        path=path,
-        line=where.line if where else 0,
-        column=where.column if where else 0,
-        field=where.field if where else "",
-        message=error.message,
-        hint=error.hint,
-    )
 
 
 def _document(located: Located, kind: Kind) -> Declared | list[Problem]:

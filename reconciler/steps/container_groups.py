@@ -64,7 +64,7 @@ def read_groups(view: View, state: FleetState) -> tuple[Groups, list[Problem]]:
         try:
             files[key] = parse(view.read(path), path=path)
         except InputError as error:
-            problems.append(_problem(path, error))
+            problems.append(Problem.of(path, error))
             unusable[key] = f"{path} cannot be read: {error.message}"
     wanted = {(p.spec.target_namespace, p.spec.target_name) for p in state.policies if p.spec.runtime == "docker"}
     for key in wanted - files.keys() - unusable.keys():
@@ -84,18 +84,6 @@ def _stray(path: str, pools: set[str]) -> Problem:
         message = f"not read: there is no host pool {key[0]!r} in trimtab.yaml"
         return Problem(path=path, message=message, hint=f"there are {', '.join(sorted(pools))}")
     return Problem(path=path, message="not read", hint=f"groups of containers are {FOLDER}/<host-pool>/<group>.yaml")
-
-
-def _problem(path: str, error: InputError) -> Problem:
-    where = error.where
-    return Problem(
-        path=path,
-        line=where.line if where else 0,
-        column=where.column if where else 0,
-        field=where.field if where else "",
-        message=error.message,
-        hint=error.hint,
-    )
 
 
 def _in_the_way(view: View, key: GroupKey) -> str:
