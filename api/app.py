@@ -56,14 +56,15 @@ Describe = Callable[[Request, Any], Problem]
 def _answering(describe: Describe) -> Callable[[Request, Exception], JSONResponse]:
     async def answer(request: Request, error: Exception) -> JSONResponse:
         problem = describe(request, error)
-        body = shape_of(request.scope["path"])(problem, request.state.request_id)
+        now = request.app.state.server.clock()
+        body = shape_of(request.scope["path"])(problem, request.state.request_id, now)
         return JSONResponse(body, problem.status, headers=dict(problem.headers))
 
     return answer  # type: ignore[return-value] # Starlette takes async handlers, and runs plain ones in a thread
 
 
 def _api_error(_request: Request, error: ApiError) -> Problem:
-    return Problem(error.status, error.message, error.field, error.headers)
+    return Problem(error.status, error.message, error.field, error.headers, error.code, error.details)
 
 
 def _invalid(_request: Request, error: RequestValidationError) -> Problem:

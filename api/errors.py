@@ -6,10 +6,11 @@ A route raises one of these classes and documents its statuses by ``responses=do
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, ClassVar
-from uuid import uuid4
 
 from pydantic import BaseModel, Field
+from ulid import ULID
 
 REQUEST_ID = "X-Request-Id"
 _SANE_ID = re.compile(r"[!-~]{1,128}")
@@ -20,8 +21,17 @@ class ApiError(Exception):
 
     status: ClassVar[int] = 500
 
-    def __init__(self, message: str, *, field: str | None = None, headers: dict[str, str] | None = None) -> None:
-        self.message, self.field, self.headers = message, field, headers or {}
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        headers: dict[str, str] | None = None,
+        code: str = "",
+        details: tuple[dict[str, Any], ...] = (),
+    ) -> None:
+        """``code`` and ``details``: for families whose errors carry a word for machines; empty = the status' own."""
+        self.message, self.field, self.headers, self.code, self.details = message, field, headers or {}, code, details
         super().__init__(message)
 
 
@@ -41,6 +51,12 @@ class Lapsed(Unauthorized):
     """Credentials that were good once: they have expired, or what they belong to is gone. Nobody is guessing here."""
 
 
+class PaymentRequired(ApiError):
+    """The licence has expired, or what it allows is exceeded (Actions API)."""
+
+    status = 402
+
+
 class Forbidden(ApiError):
     """Known, and not allowed."""
 
@@ -57,6 +73,18 @@ class Conflict(ApiError):
     """Something else stands in the way: a second policy on one target, a policy that is declared in Git."""
 
     status = 409
+
+
+class Gone(ApiError):
+    """A cursor that is not good any more."""
+
+    status = 410
+
+
+class Unprocessable(ApiError):
+    """Understood, and outside of what is allowed (Recommendations API)."""
+
+    status = 422
 
 
 class TooLarge(ApiError):
@@ -96,19 +124,59 @@ class Problem:
     message: str
     field: str | None = None
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    code: str = ""
+    details: tuple[dict[str, Any], ...] = ()
 
 
-Shape = Callable[[Problem, str], dict[str, Any]]
-"""From a problem and the request's id to the body that the family's document shows."""
+Shape = Callable[[Problem, str, datetime], dict[str, Any]]
+"""From a problem, the request's id and the instant to the body that the family's document shows."""
 
 
-def plain_shape(problem: Problem, request_id: str) -> dict[str, Any]:
+def plain_shape(problem: Problem, request_id: str, _at: datetime) -> dict[str, Any]:
     """:class:`ErrorBody`."""
     about = {"field": encodable(problem.field)} if problem.field else {}
     return {"error": encodable(problem.message), **about, "requestId": request_id}
 
 
-SHAPES: tuple[tuple[str, Shape], ...] = ()
+def actions_shape(problem: Problem, _request_id: str, _at: datetime) -> dict[str, Any]:
+    """``{"code", "status": "error", "message"}``, as the Actions API's document has it."""
+    about = f"{problem.field}: " if problem.field and not problem.message.startswith(problem.field) else ""
+    return {"code": problem.status, "status": "error", "message": encodable(about + problem.message)}
+
+
+_CODES = {
+    400: "BAD_REQUEST",
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    410: "CURSOR_EXPIRED",
+    413: "PAYLOAD_TOO_LARGE",
+    422: "VALIDATION_ERROR",
+    429: "RATE_LIMITED",
+    503: "UNAVAILABLE",
+}
+
+
+def recommendations_shape(problem: Problem, request_id: str, at: datetime) -> dict[str, Any]:
+    """``{"data": null, "meta", "error": {"code", "message", "details"}}``, as the Recommendations API's document has it."""
+    error: dict[str, Any] = {
+        "code": problem.code or _CODES.get(problem.status, "INTERNAL_ERROR"),
+        "message": encodable(problem.message),
+    }
+    if problem.details:
+        error["details"] = list(problem.details)
+    elif problem.field:
+        error["details"] = [{"field": encodable(problem.field), "reason": "invalid"}]
+    meta = {"request_id": request_id, "applied_at": at.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return {"data": None, "meta": meta, "error": error}
+
+
+SHAPES: tuple[tuple[str, Shape], ...] = (
+    ("/action/", actions_shape),
+    ("/actions/", actions_shape),
+    ("/v1/", recommendations_shape),
+)
 """Families whose document shows another shape, each by the start of its paths; the first that fits is taken."""
 
 
@@ -124,16 +192,19 @@ def encodable(text: str) -> str:
 
 def request_id_of(given: str | None) -> str:
     """The id that the client sent, when it can be put into a header and a log line as it is; else a new one."""
-    return given if given and _SANE_ID.fullmatch(given) else uuid4().hex
+    return given if given and _SANE_ID.fullmatch(given) else f"req_{ULID()}"
 
 
 _MEANINGS = {
     400: ("The request cannot be used as it is.", "cpuTargetPercent: must be at most 100", "cpuTargetPercent"),
     401: ("No credentials, or wrong ones.", "the key is not valid, or was revoked", ""),
+    402: ("The licence has expired, or is exceeded.", "the licence expired on 2026-01-31", ""),
     403: ("The credentials are good, and do not allow this.", "the scope scaling:write is needed", ""),
     404: ("Not there, or another organization's.", "there is no policy scp_1718000000000000000", ""),
     409: ("Something else stands in the way.", "the policy is declared in policies/web.yaml: change it there", ""),
+    410: ("The cursor is older than 24 hours, or the query is another one.", "start again without cursor", "cursor"),
     413: ("The body is over 2 MB.", "the body is over 2 MB: send it in parts", ""),
+    422: ("Outside of what is allowed.", "status: must be one of pending, applied, dismissed, archived", "status"),
     429: ("Over the rate limit.", "too many requests: try again in 12 seconds", ""),
     500: ("A fault of the server's.", "the server could not answer: its log has more under this requestId", ""),
     503: ("Not now; trying again later helps.", "the fleet repo cannot be reached: try again in 30 seconds", ""),
@@ -151,6 +222,6 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def _documented(status: int) -> dict[str, Any]:
     meaning, message, about = _MEANINGS[status]
-    example = {"error": message, **({"field": about} if about else {}), "requestId": "5f0c3a9e4b7d4c0e9a6b1d2f3c4e5a6b"}
+    example = {"error": message, **({"field": about} if about else {}), "requestId": "req_01J5K3V0Q7Y4XR8A2B3C5D7E9F"}
     entry = {"model": ErrorBody, "description": meaning, "content": {"application/json": {"example": example}}}
     return entry | ({"headers": _WAIT_HEADER} if status in (429, 503) else {})

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import REQUEST_ID, Problem, request_id_of, shape_of
-from reconciler.clock import stopwatch
+from reconciler.clock import stopwatch, system_clock
 
 BODY_LIMIT = 2 * 1024 * 1024
 """Bytes of one request's body (DESIGN §8)."""
@@ -194,7 +194,9 @@ _FAULT = Problem(500, "the server could not answer: its log has more under this 
 
 async def answer(problem: Problem, scope: Scope, _receive: Receive, send: Send) -> None:
     """Answer with a problem, in the shape of the path's family."""
-    body = json.dumps(shape_of(scope["path"])(problem, scope["state"]["request_id"])).encode()
+    app = scope.get("app")  # not there where the layers are used without an application
+    now = app.state.server.clock() if app else system_clock()
+    body = json.dumps(shape_of(scope["path"])(problem, scope["state"]["request_id"], now)).encode()
     headers = {"content-type": "application/json", "content-length": str(len(body)), **problem.headers}
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": problem.status, "headers": raw})

@@ -14,18 +14,22 @@ from reconciler.observe.git_state import read_fleet
 from reconciler.observe.kustomize import Builder, find_kustomize
 from reconciler.settings import Settings
 from reconciler.steps.house import BRANCH, House, Stores
+from reconciler.store.action_configs import ActionConfigStore
 from reconciler.store.agents import AgentStore
 from reconciler.store.cache import CacheStore
 from reconciler.store.changes import ChangeStore, DecisionLog
 from reconciler.store.commands import CommandStore
 from reconciler.store.database import open_database
+from reconciler.store.heartbeats import HeartbeatStore
 from reconciler.store.keys import KeyStore
 from reconciler.store.leases import LeaseStore, process_owner
 from reconciler.store.marks import MarkStore
 from reconciler.store.observations import ObservationStore
 from reconciler.store.policies import PolicyStore
+from reconciler.store.recommendations import RecommendationStore
 from reconciler.store.refusals import RefusalStore
 from reconciler.store.reports import ReportStore
+from reconciler.store.runs import RunStore
 from reconciler.store.usage import UsageStore
 from reconciler.store.verdicts import VerdictStore
 
@@ -76,6 +80,10 @@ def open_stores(settings: Settings) -> Stores:
         commands=CommandStore(engine),
         reports=ReportStore(engine),
         verdicts=VerdictStore(engine),
+        action_configs=ActionConfigStore(engine),
+        runs=RunStore(engine),
+        heartbeats=HeartbeatStore(engine),
+        recommendations=RecommendationStore(engine),
         engine=engine,
     )
 

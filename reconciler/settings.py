@@ -38,6 +38,25 @@ class Settings(BaseSettings):
     rate_limit: str = Field(
         default="600/minute", description="Requests that one key, user or agent may make; 429 beyond it."
     )
+    recommendations_rate_limit: str = Field(
+        default="100/minute", description="The same for the Recommendations API, which has a limit of its own."
+    )
+    prometheus_url: str = Field(
+        default="",
+        description="Prometheus, or a server with its API, that `serve` keeps the usage history from; default is what agents push.",
+    )
+    prometheus_token: SecretStr = Field(default=SecretStr(""), description="Bearer token for that Prometheus.")
+    prometheus_cluster_label: str = Field(
+        default="cluster",
+        description="Label that says which cluster a series is of, by name or id; series without it are the only cluster's.",
+    )
+    licence: Path | None = Field(
+        default=None,
+        description="Licence file of the Actions API (402 when it is expired or exceeded); default is no limit.",
+    )
+    licence_key: str = Field(
+        default="", description="Ed25519 public key (PEM file, or its base64) that the licence is verified by."
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="How the server writes its log.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="From which level on the server writes its log."

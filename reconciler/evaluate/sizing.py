@@ -134,6 +134,7 @@ def _recommendation(
         oom_kills=oom.oom_kills if oom is not None else 0,
         restarts=oom.restarts if oom is not None else 0,
         action=context.action,
+        action_id=context.subject,
     )
 
 

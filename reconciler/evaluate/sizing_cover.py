@@ -15,12 +15,14 @@ def pick_action(
 ) -> ActionConfig | None:
     """The right-sizing action whose parameters and windows count for the container; None = the fleet's ``rightsizing``.
 
-    Of several that match, the first by name. An action that names clusters may do so by name or by ``cluster_id``.
+    Of several that match, the first by name, and then by id. An action that names clusters may do so by name or by ``cluster_id``.
     """
     best: ActionConfig | None = None
     subject: FilterSubject | None = None
     for action, matches in actions:
-        if (best is not None and action.name >= best.name) or not _in_scope(action, workload, cluster_id):
+        if (best is not None and (action.name, action.id) >= (best.name, best.id)) or not _in_scope(
+            action, workload, cluster_id
+        ):
             continue
         subject = subject or subject_of(workload, container)
         if matches(subject):

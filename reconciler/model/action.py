@@ -1,5 +1,6 @@
 """Action configs: right-sizing, quota and turndown jobs, with the fields of the Actions API."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -54,3 +55,20 @@ class ActionConfig(Model):
     source: Literal["helm", "API"] = "helm"
     path: str = ""
     config: dict[str, object] = {}
+
+
+class StoredAction(Model):
+    """An action config made through the API, as it was sent: ``config`` is echoed byte for value, whatever it means to us.
+
+    ``cluster`` empty = all. What the engine makes of it is an :class:`ActionConfig`, per fleet repo of the organization.
+    """
+
+    id: str
+    organization: str
+    scope: Literal["global", "cluster", "local"]
+    cluster: str = ""
+    name: str
+    action: ActionType
+    config: dict[str, object] = {}
+    created_at: datetime
+    updated_at: datetime

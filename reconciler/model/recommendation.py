@@ -1,5 +1,6 @@
 """A recommendation: current config, recommended config, saving, risk (Recommendations API)."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
@@ -36,3 +37,55 @@ class ContainerRecommendation(Model):
     restarts: int = 0
     action: str = ""
     """Name of the action config whose parameters were used; empty = the fleet's ``rightsizing``."""
+    action_id: str = ""
+
+
+RecommendationStatus = Literal["pending", "applied", "dismissed", "archived"]
+OPEN_STATUSES: tuple[RecommendationStatus, ...] = ("pending", "dismissed")
+
+
+class ContainerSizes(Model):
+    """One container's requests and limits."""
+
+    name: str
+    resources: Resources
+
+
+class WorkloadRecommendation(Model):
+    """What the Recommendations API serves: one workload with all its containers, from its first proposal to its end.
+
+    ``id`` stays for one lifecycle: pending → applied, dismissed or archived; what is proposed after that has another id.
+    Costs are per hour, for all replicas, with four places; ``saving_hourly`` below zero costs more. ``applied`` is empty until
+    the change has landed on the branch. ``analyzed_at`` and ``window_seconds`` say which usage it was made of.
+    """
+
+    id: str
+    organization: str
+    fleet: str
+    cluster: str
+    cluster_id: str
+    namespace: str
+    kind: str
+    name: str
+    uid: str = ""
+    status: RecommendationStatus = "pending"
+    risk: Risk = "low"
+    priority: Priority = "low"
+    title: str = ""
+    description: str = ""
+    cause: str = ""
+    samples: int = 0
+    current: tuple[ContainerSizes, ...] = ()
+    recommended: tuple[ContainerSizes, ...] = ()
+    applied: tuple[ContainerSizes, ...] = ()
+    hourly_cost: Decimal = Decimal(0)
+    saving_hourly: Decimal = Decimal(0)
+    currency: str = "USD"
+    replicas: int = 1
+    restarts: int = 0
+    oom_kills: int = 0
+    change_id: str = ""
+    created_at: datetime
+    updated_at: datetime
+    analyzed_at: datetime
+    window_seconds: int = 0

@@ -14,18 +14,22 @@ from reconciler.model.fleet import Fleet
 from reconciler.model.observation import PushBody
 from reconciler.observe.kustomize import Builder
 from reconciler.steps.remembered import Remembered
+from reconciler.store.action_configs import ActionConfigStore
 from reconciler.store.agents import AgentStore
 from reconciler.store.cache import CacheStore
 from reconciler.store.changes import ChangeStore, DecisionLog
 from reconciler.store.commands import CommandStore
+from reconciler.store.heartbeats import HeartbeatStore
 from reconciler.store.keys import KeyStore
 from reconciler.store.leases import LeaseStore
 from reconciler.store.marks import MarkStore
 from reconciler.store.observations import ObservationStore
 from reconciler.store.policies import PolicyStore
 from reconciler.store.pushes import Incoming, record_push, record_pushes
+from reconciler.store.recommendations import RecommendationStore
 from reconciler.store.refusals import RefusalStore
 from reconciler.store.reports import ReportStore
+from reconciler.store.runs import RunStore
 from reconciler.store.usage import UsageStore
 from reconciler.store.verdicts import VerdictStore
 
@@ -55,6 +59,10 @@ class Stores:
     commands: CommandStore
     reports: ReportStore
     verdicts: VerdictStore
+    action_configs: ActionConfigStore
+    runs: RunStore
+    heartbeats: HeartbeatStore
+    recommendations: RecommendationStore
     engine: Engine
 
     def inputs_version(self) -> str:

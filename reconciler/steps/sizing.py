@@ -214,10 +214,9 @@ def _largest_node(observation: Observation | None) -> tuple[int, int] | None:
 def sizing_proposals(scene: Scene, actions: Sequence[ActionConfig], sized: Sized) -> list[Proposal]:
     """What the right-sizing actions would write. What only the fleet's ``rightsizing`` covers is recommended, not written."""
     by_owner: dict[tuple[str, str], list[ContainerRecommendation]] = defaultdict(list)
-    ids = {action.name: action.id for action in actions}
     for one in sized.recommendations:
-        if one.action and one.changes:
-            by_owner[one.workload.root, ids[one.action]].append(one)
+        if one.action_id and one.changes:
+            by_owner[one.workload.root, one.action_id].append(one)
     named = {action.id: action for action in actions}
     found: list[Proposal] = []
     for (path, owner), group in by_owner.items():

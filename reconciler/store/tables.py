@@ -344,3 +344,84 @@ verdicts = Table(
     Index("ix_verdicts_change", "change_id"),
 )
 """Who approved or rejected which decision of which change, by its fingerprint: another value needs another approval."""
+
+action_configs = Table(
+    "action_configs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organization", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("deleted_at", BigInteger),
+    Index("ix_action_configs_organization", "organization", "created_at"),
+)
+"""Action configs made through the API, as JSON. A deleted one stays, so that what stands of it in Git is known to be ours."""
+
+action_runs = Table(
+    "action_runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organization", Text, nullable=False),
+    Column("fleet", Text, nullable=False),
+    Column("action_id", Text, nullable=False),
+    Column("config_name", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Index("ix_action_runs_organization", "organization", "started_at", "id"),
+)
+
+run_actions = Table(
+    "run_actions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("run_id", Text, ForeignKey("action_runs.id"), nullable=False),
+    Column("organization", Text, nullable=False),
+    Column("fleet", Text, nullable=False),
+    Column("cluster", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("change_id", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("completed_at", BigInteger),
+    Column("body", Text, nullable=False),
+    Index("ix_run_actions_run", "run_id", "outcome"),
+    Index("ix_run_actions_completed", "organization", "completed_at", "id"),
+    Index("ix_run_actions_fleet", "fleet", "outcome"),
+)
+"""What each run recommended, one row a container, quota or namespace; a run's counts are counted from these rows."""
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("organization", Text, primary_key=True),
+    Column("cluster", Text, primary_key=True),
+    Column("controller", Text, primary_key=True),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("body", Text, nullable=False),
+    Index("ix_heartbeats_at", "organization", "at"),
+)
+
+recommendations = Table(
+    "recommendations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organization", Text, nullable=False),
+    Column("fleet", Text, nullable=False),
+    Column("cluster", Text, nullable=False),
+    Column("cluster_id", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("uid", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("risk", Text, nullable=False),
+    Column("priority", Text, nullable=False),
+    Column("saving", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("ix_recommendations_saving", "organization", "saving", "id"),
+    Index("ix_recommendations_object", "fleet", "cluster", "namespace", "kind", "name"),
+)
+"""One row a lifecycle of a workload's recommendation. ``saving``: ten-thousandths of the currency an hour."""

@@ -1,6 +1,7 @@
 """Every error looks the same, names the field as the client spells it, and says what to do."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 from fastapi.testclient import TestClient
@@ -112,7 +113,7 @@ def test_a_nul_in_the_url_is_400(client: TestClient, url: str) -> None:
 def test_a_family_with_another_shape_has_it_for_every_kind_of_error(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def theirs(problem: Problem, request_id: str) -> dict[str, object]:
+    def theirs(problem: Problem, request_id: str, _at: datetime) -> dict[str, object]:
         return {"error": {"code": problem.status, "message": problem.message}, "id": request_id}
 
     monkeypatch.setattr(errors, "SHAPES", (("/probe/", theirs),))

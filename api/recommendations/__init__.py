@@ -1,0 +1,1 @@
+"""The Recommendations API: what workloads should request, a page at a time."""
