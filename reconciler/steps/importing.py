@@ -7,6 +7,10 @@ from pathlib import Path
 from reconciler.observe.usage_batch import SHOWN_ERRORS, RowError
 from reconciler.observe.usage_import import read_usage
 from reconciler.steps.house import Stores
+from reconciler.store.pushes import Incoming
+
+_BODIES_AT_A_TIME = 100
+"""One transaction each: push bodies may be 2 MB, and what they add up to is held in memory."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,10 @@ def import_usage(
         if len(batch.samples.seconds):
             recorded = stores.usage.record(batch.samples)
             done = replace(done, new=done.new + recorded.new, seen=done.seen + recorded.seen)
-        for body in batch.bodies:
-            if stores.record_push(body, body.cluster or default_cluster):
-                done = replace(done, pushes=done.pushes + 1)
-            else:
-                done = replace(done, pushes_seen=done.pushes_seen + 1)
+        for begin in range(0, len(batch.bodies), _BODIES_AT_A_TIME):
+            some = [Incoming(b, b.cluster or default_cluster) for b in batch.bodies[begin : begin + _BODIES_AT_A_TIME]]
+            new = stores.record_pushes(some)
+            done = replace(done, pushes=done.pushes + new, pushes_seen=done.pushes_seen + len(some) - new)
         errors = (*done.errors, *batch.errors)[:SHOWN_ERRORS]
         done = replace(done, errors=errors, bad=done.bad + len(batch.errors))
     if done.new or done.pushes:
