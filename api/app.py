@@ -11,13 +11,16 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from api import document, health, metrics
+from api.actions import completed, configs, heartbeats, runs, sync
 from api.agents import commands, desired, reports
 from api.agents import routes as agents
 from api.auth import Porter
 from api.changes import routes as changes
 from api.errors import ApiError, Problem, shape_of
 from api.invalid import problem_of
+from api.licence import Licensing
 from api.middleware import BodyLimit, EveryRequest, HeadAsGet, ReadablePath, Tell
+from api.recommendations import routes as recommendations
 from api.scaling import decisions, policies, rollback
 from api.server import Server
 from api.status import routes as status
@@ -31,13 +34,17 @@ _ASKED_WRONGLY = (InputError, NothingToRollBack, HeldByWindow)
 def create_app(server: Server, *, tell: Tell = lambda _answered: None) -> FastAPI:
     """The whole API over one :class:`Server`. ``tell`` hears of every request that is over, for metrics.
 
-    :raises InputError: when the rate limit in the settings cannot be read.
+    :raises InputError: when the rate limit in the settings cannot be read, or the licence cannot be used.
     """
     app = FastAPI(title="Trimtab", version=__version__, redoc_url=None, redirect_slashes=False)
     app.state.server = server
     app.state.porter = Porter(server)
+    app.state.licensing = Licensing(server)
     for part in (agents, commands, desired, reports, policies, decisions, rollback, changes, status):
         app.include_router(part.router)
+    for part in (configs, completed, runs, heartbeats, sync):
+        app.include_router(part.router)
+    app.include_router(recommendations.router)
     app.include_router(health.router)
     app.include_router(metrics.router)
     for kind, describe in _KINDS:

@@ -31,7 +31,13 @@ REMEMBERED = timedelta(seconds=5)
 WHILE_AWAY = timedelta(minutes=15)
 """While the database is away, an agent that was registered this long ago still is, so that its pushes reach the buffer."""
 
+BY_BEARER = " by bearer"
+"""Ends the name of the security scheme of what is asked for by ``Authorization: Bearer`` only."""
+
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
+_KEY_HEADER = b"x-api-key"
+_KNOWN = "known_principal"
+"""Where a request keeps who makes it."""
 _KEPT = 10_000
 _LOOKUPS_AT_ONCE = 4
 
@@ -67,24 +73,26 @@ async def _server(request: Request) -> Server:
 HasServer = Annotated[Server, Depends(_server)]
 
 
-def credential(request: Request) -> str:
-    """The key or token of a request, from ``X-API-Key`` or ``Authorization: Bearer``.
+def credential(request: Request, *, bearer_only: bool = False) -> str:
+    """The key or token of a request, from ``X-API-Key`` or ``Authorization: Bearer``; or from the latter alone.
 
     :raises Unauthorized: without one.
     :raises BadRequest: with two that differ.
     """
-    given = {_sent(name, value) for name, value in request.scope["headers"]} - {""}
+    headers = request.scope["headers"]
+    given = {_sent(name, value) for name, value in headers if not (bearer_only and name == _KEY_HEADER)} - {""}
     if len(given) > 1:
         raise BadRequest("two different credentials were sent: send Authorization: Bearer, or X-API-Key, not both")
     if not given:
+        other = "" if bearer_only else ", or X-API-Key: <key>"
         raise Unauthorized(
-            "credentials are needed: send Authorization: Bearer <key or token>, or X-API-Key: <key>", headers=_CHALLENGE
+            f"credentials are needed: send Authorization: Bearer <key or token>{other}", headers=_CHALLENGE
         )
     return given.pop()
 
 
 def _sent(name: bytes, value: bytes) -> str:
-    if name == b"x-api-key":
+    if name == _KEY_HEADER:
         return value.strip().decode("latin-1")
     if name == b"authorization":
         scheme, _, token = value.partition(b" ")
@@ -98,17 +106,28 @@ class Porter:
     def __init__(self, server: Server) -> None:
         """:raises InputError: when the rate limit in the settings cannot be read."""
         self._server = server
-        self._limits = Limits(server.settings.rate_limit, server.clock)
+        self._limits = Limits(
+            server.settings.rate_limit,
+            server.clock,
+            {"recommendations": server.settings.recommendations_rate_limit},
+        )
         self._keys: Recent[str, tuple[Principal, datetime]] = Recent(_KEPT)
         self._agents: Recent[str, tuple[Agent, datetime]] = Recent(_KEPT)
         self._once_good: Recent[str, bool] = Recent(_KEPT)
         self._threads = anyio.CapacityLimiter(_LOOKUPS_AT_ONCE)
 
-    async def principal(self, request: Request) -> Principal:
-        """Who asks, by a key or a user's token, within the rate limit."""
+    async def principal(self, request: Request, family: str = "", *, bearer_only: bool = False) -> Principal:
+        """Who asks, by a key or a user's token, within the rate limit; a request is counted once, whoever asks for it.
+
+        ``family``: of the route that is asked for, where that has a rate limit of its own. ``bearer_only``: its document
+        knows no ``X-API-Key``.
+        """
+        known = request.scope["state"].get(_KNOWN)
+        if isinstance(known, Principal):
+            return known
         address = _address(request)
         try:
-            secret = credential(request)
+            secret = credential(request, bearer_only=bearer_only)
             digest = hashlib.sha256(secret.encode()).hexdigest()
             found = _fresh(self._keys.get(digest), self._server.clock())
             if found is None:
@@ -118,7 +137,8 @@ class Porter:
         except Unauthorized as error:
             raise self._failed(error, address) from None
         request.scope["state"].update(organization=found.organization, principal=found.id)
-        self._limits.count("principal", found.id)
+        self._limits.count("principal", found.id, family)
+        request.scope["state"][_KNOWN] = found
         return found
 
     def _look_up(self, secret: str, digest: str) -> Principal:
@@ -210,25 +230,28 @@ class Needs(SecurityBase):
     FastAPI sees a security scheme, named after the scope, which :mod:`api.document` turns into what people read.
     """
 
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
-        self.scheme_name = f"needs {scope}"
+    def __init__(self, scope: Scope, *, bearer_only: bool = False) -> None:
+        self.scope, self._bearer_only = scope, bearer_only
+        self.scheme_name = f"needs {scope}{BY_BEARER if bearer_only else ''}"
         self.model = HTTPBearer()
 
     async def __call__(self, request: Request) -> Principal:
-        found = await porter_of(request).principal(request)
+        family = self.scope.partition(":")[0]
+        found = await porter_of(request).principal(request, family, bearer_only=self._bearer_only)
         if not grants(found.scopes, self.scope):
             raise Forbidden(f"the scope {self.scope} is needed")
         return found
 
 
-def needs(scope: Scope) -> Needs:
+def needs(scope: Scope, *, bearer_only: bool = False) -> Needs:
     """For ``Depends``: the :class:`Principal` of a request, which must hold ``scope``.
+
+    ``bearer_only``: sent as ``Authorization: Bearer``; an ``X-API-Key`` is not looked at.
 
     :raises Unauthorized: without a valid key or user's token. :raises Forbidden: without the scope.
     :raises TooManyRequests: over the rate limit.
     """
-    return Needs(scope)
+    return Needs(scope, bearer_only=bearer_only)
 
 
 class ThisAgent(SecurityBase):

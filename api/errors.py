@@ -7,9 +7,9 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from ulid import ULID
 
 REQUEST_ID = "X-Request-Id"
@@ -116,6 +116,46 @@ class ErrorBody(BaseModel):
     requestId: str = Field(description="The same as the header X-Request-Id; the server's log has it, too.")  # noqa: N815
 
 
+class ActionsErrorBody(BaseModel):
+    """What every error of the Actions API looks like."""
+
+    code: int = Field(description="The status of the answer.")
+    status: Literal["error"]
+    message: str = Field(description="What is wrong and what to do about it, for people.")
+
+
+class RecommendationsErrorMeta(BaseModel):
+    """When it was answered, and the request's id."""
+
+    request_id: str = Field(description="The same as the header X-Request-Id; the server's log has it, too.")
+    applied_at: datetime
+
+
+class RecommendationsErrorDetail(BaseModel):
+    """One field of the request, and what is wrong with it; ``allowed`` where there is a list to choose from."""
+
+    model_config = ConfigDict(extra="allow")
+
+    field: str
+    reason: str
+
+
+class RecommendationsErrorWords(BaseModel):
+    """``code`` is for machines, ``message`` for people."""
+
+    code: str = Field(description="Such as BAD_REQUEST, CLUSTER_ACCESS_DENIED or CURSOR_EXPIRED.")
+    message: str = Field(description="What is wrong and what to do about it.")
+    details: list[RecommendationsErrorDetail] = Field(default=[], description="Absent where there are none.")
+
+
+class RecommendationsErrorBody(BaseModel):
+    """What every error of the Recommendations API looks like."""
+
+    data: None
+    meta: RecommendationsErrorMeta
+    error: RecommendationsErrorWords
+
+
 @dataclasses.dataclass(frozen=True)
 class Problem:
     """One error on its way out, before it has taken its family's shape."""
@@ -185,6 +225,14 @@ def shape_of(path: str) -> Shape:
     return next((shape for start, shape in SHAPES if path.startswith(start)), plain_shape)
 
 
+BODIES: Mapping[Shape, type[BaseModel]] = {
+    plain_shape: ErrorBody,
+    actions_shape: ActionsErrorBody,
+    recommendations_shape: RecommendationsErrorBody,
+}
+"""What the OpenAPI document says of each shape."""
+
+
 def encodable(text: str) -> str:
     """Without the lone surrogates that JSON may carry and UTF-8 may not."""
     return text.encode("utf-8", "replace").decode("utf-8")
@@ -213,9 +261,10 @@ _WAIT_HEADER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"t
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For ``responses=``: each status with its meaning, :class:`ErrorBody` and an example.
+    """For ``responses=``: each status with its meaning, a model of the body and an example.
 
-    413, 429 and 500, and 401 and 403 where credentials are needed, are added to the document by :mod:`api.app`.
+    The model is :class:`ErrorBody` here; :mod:`api.document` puts the one of the path's family in its place, and adds 413,
+    429 and 500, 401 and 403 where credentials are needed, and 402 where a licence is.
     """
     return {status: _documented(status) for status in statuses}
 

@@ -1,6 +1,7 @@
 """How many requests one key, user, agent or address may make; part of the auth dependencies, so no route forgets it."""
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from threading import Lock
 
@@ -70,27 +71,34 @@ class Windows(Storage):
 
 
 class Limits:
-    """Fixed windows in memory, one for each key, user or agent, and one for each address that fails."""
+    """Fixed windows in memory, one for each key, user or agent, and one for each address that fails.
 
-    def __init__(self, rate: str, clock: Clock) -> None:
-        """:raises InputError: when ``rate`` is not like ``600/minute``."""
-        try:
-            self._rate = limits.parse(rate)
-        except ValueError:
-            raise InputError(
-                f"TRIMTAB_RATE_LIMIT: {rate!r} is not a rate limit", hint="write it as 600/minute"
-            ) from None
+    A family of routes with a rate of its own has windows of its own: what is asked of it counts there, and nowhere else.
+    """
+
+    def __init__(self, rate: str, clock: Clock, families: Mapping[str, str] | None = None) -> None:
+        """``families``: rates by family, such as ``recommendations``; the others share ``rate``.
+
+        :raises InputError: when a rate is not like ``600/minute``.
+        """
+        self._rate = _rate("TRIMTAB_RATE_LIMIT", rate)
+        self._of_family = {
+            family: _rate(f"TRIMTAB_{family.upper()}_RATE_LIMIT", own) for family, own in (families or {}).items()
+        }
         self._failures = limits.parse(FAILURES)
         self._clock = clock
         self._windows = FixedWindowRateLimiter(Windows(clock))
 
-    def count(self, kind: str, name: str) -> None:
-        """One request more of a key, user or agent.
+    def count(self, kind: str, name: str, family: str = "") -> None:
+        """One request more of a key, user or agent, to a route of ``family``.
 
         :raises TooManyRequests: when it is over its limit.
         """
-        if not self._windows.hit(self._rate, kind, name):
-            raise self._refusal(self._rate, kind, name)
+        rate = self._of_family.get(family)
+        if rate is not None:
+            kind = f"{kind} {family}"
+        if not self._windows.hit(rate or self._rate, kind, name):
+            raise self._refusal(rate or self._rate, kind, name)
 
     def failed(self, address: str) -> None:
         """One failed attempt to authenticate more.
@@ -116,3 +124,11 @@ class Limits:
             f"too many {what} (the limit is {rate}): try again in {seconds} seconds",
             headers={"Retry-After": str(seconds)},
         )
+
+
+def _rate(setting: str, rate: str) -> limits.RateLimitItem:
+    """:raises InputError: when it cannot be read."""
+    try:
+        return limits.parse(rate)
+    except ValueError:
+        raise InputError(f"{setting}: {rate!r} is not a rate limit", hint="write it as 600/minute") from None

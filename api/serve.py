@@ -9,8 +9,10 @@ from tempfile import NamedTemporaryFile
 import jwt
 import structlog
 
+from api.actions.passes import jobs
 from api.claims import Claims
 from api.metrics import Stored
+from api.schedule import Schedule
 from api.server import Server
 from api.tokens import Tokens
 from reconciler.bootstrap import open_house, open_stores, state_dir
@@ -62,6 +64,10 @@ def open_server(
     metrics.registry.register(Stored(stores, clock))
     for steward in stewards:
         steward.start()
+    if passes:
+        actions = Schedule(jobs(server), clock)
+        server.on_stop.append(actions.stop)
+        actions.start()
     try:
         yield server
     finally:

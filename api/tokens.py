@@ -4,6 +4,7 @@ Each source has its own key and its own list of algorithms; a token's header cho
 that a key is used with, so that a public key can never pass for a shared secret, and ``none`` is nobody's.
 """
 
+import hmac
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -100,6 +101,10 @@ class Tokens:
             "exp": int((now + LIFETIME).timestamp()),
         }
         return jwt.encode(claims, self._secret, algorithm=_SHARED)
+
+    def signature(self, purpose: str, message: str) -> bytes:
+        """HMAC-SHA256 (RFC 2104) of ``message`` under the server's secret, good for ``purpose`` and nothing else."""
+        return hmac.digest(self._secret.encode(), f"{purpose}\0{message}".encode(), "sha256")
 
     def agent(self, token: str, now: datetime) -> tuple[str, str]:
         """The agent's id and its organization. A token is verified once and remembered until it expires.

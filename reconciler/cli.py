@@ -16,6 +16,7 @@ from reconciler.commands import (
     doctor,
     init,
     keys,
+    licence,
     passes,
     recommend,
     rollback,
@@ -79,6 +80,7 @@ app.command("plan")(passes.plan)
 app.command("reconcile")(passes.reconcile)
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="key")
+app.add_typer(licence.app, name="licence")
 app.command("rollback")(rollback.rollback)
 app.command("recommend")(recommend.recommend)
 app.command("where")(where.where)

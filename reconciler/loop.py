@@ -21,7 +21,9 @@ from reconciler.steps import (
     policy_states,
     proofs,
     proving,
+    recommending,
     resting,
+    runs,
     undoing,
 )
 from reconciler.steps.evaluating import Recommended
@@ -84,6 +86,7 @@ def _attempt(house: House) -> Pass:
     worked = _work_out(house, head, timings)
     with timings.stage("record"):
         deciding.record(house, worked)
+        runs.record(house, worked)
     with timings.stage("commit"):
         worked = landing.land(house, worked)
     with timings.stage("report"):
@@ -94,6 +97,7 @@ def _attempt(house: House) -> Pass:
     with timings.stage("report"):
         proofs.prove_newest(house, worked.scene.state.fleet.clusters)
         policy_states.keep_states(house, worked)
+        recommending.keep_recommendations(house, worked)
     return resting.remember(house, found, worked.scene, inputs)
 
 

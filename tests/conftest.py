@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import support_postgres
 from reconciler.store.database import open_database
 from support.engine import Docker, missing
 from support.engine import engine as docker_engine
+from support.prometheus import Running, Sampled, prometheus_with
+from support.prometheus import missing as prometheus_missing
 
 # In CI every run tries the same examples, so that a change is judged by itself; at home each run tries new ones.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -69,3 +72,16 @@ def docker() -> Iterator[Docker]:
         (pytest.fail if support_postgres.required() else pytest.skip)(lacking)
     with docker_engine() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> Iterator[Callable[..., Running]]:
+    """Starts real Prometheus servers: ``prometheus(samples, *options)``; they end with this test process."""
+    if lacking := prometheus_missing():
+        (pytest.fail if support_postgres.required() else pytest.skip)(lacking)
+    with ExitStack() as servers:
+
+        def start(samples: Sequence[Sampled], *options: str) -> Running:
+            return servers.enter_context(prometheus_with(samples, *options))
+
+        yield start

@@ -9,6 +9,7 @@ double quote, without escapes; an empty filter matches everything.
 On a list (``services``) and on a map without key (``label:"app"``) ``:`` and ``~:`` ask for presence. A label or
 annotation may be written as Kubernetes has it or as Prometheus and OpenCost spell it (``app.kubernetes.io/name``,
 ``app_kubernetes_io_name``). A label that is not there reads as the empty string, and so does ``__unallocated__``.
+An alias (``team``) reads the label of that name and, where there is no such label, the annotation.
 """
 
 import re
@@ -52,8 +53,15 @@ _SCALARS = {
     "pod": "pod",
     "provider": "provider",
 }
-# OpenCost lets an installation choose the label behind each; its name is the choice that needs no setting.
-_ALIASES = ("department", "environment", "owner", "product", "team")
+# OpenCost lets an installation choose the label behind each; its own name, and what Kubecost ships with where that is
+# another one, are the choices that need no setting.
+_ALIASES = {
+    "department": ("department",),
+    "environment": ("environment", "env"),
+    "owner": ("owner",),
+    "product": ("product", "app"),
+    "team": ("team",),
+}
 _FIELDS = (*_SCALARS, *_LISTS, *_MAPS, *_ALIASES)
 _UNALLOCATED = "__unallocated__"
 _OPERATORS = ": !: ~: !~: <~: !<~: ~>: !~>:"
@@ -123,7 +131,7 @@ class Comparison:
         if self.field in _MAPS:
             return _look_up(getattr(subject, _MAPS[self.field]), self.key)
         if self.field in _ALIASES:
-            return _look_up(subject.labels, self.field)
+            return _aliased(subject, _ALIASES[self.field])
         return str(getattr(subject, _SCALARS[self.field]))
 
 
@@ -308,6 +316,15 @@ def _look_up(names: dict[str, str], key: str) -> str:
         return names[key]
     same = sorted(name for name in names if _sanitized(name) == key or name == _sanitized(key))
     return names[same[0]] if same else ""
+
+
+def _aliased(subject: FilterSubject, names: tuple[str, ...]) -> str:
+    """The first of the labels that is there, even if empty; without one, the first of the annotations."""
+    for named in (subject.labels, subject.annotations):
+        for name in names:
+            if name in named:
+                return named[name]
+    return ""
 
 
 def _sanitized(name: str) -> str:

@@ -15,6 +15,7 @@ MIN_CPU_MILLICORES = 10
 MIN_RAM_BYTES = 20 * 1024 * 1024
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Quantile = Annotated[float, Field(ge=0, le=1)]
 
 
 class SizingParameters(Model):
@@ -24,8 +25,8 @@ class SizingParameters(Model):
     window_seconds: int = 14 * 86400
     algorithm_cpu: Algorithm = "max"
     algorithm_ram: Algorithm = "max"
-    quantile_cpu: Fraction = 0.95
-    quantile_ram: Fraction = 0.95
+    quantile_cpu: Quantile = 0.95
+    quantile_ram: Quantile = 0.95
     target_utilization_cpu: Fraction = 0.65
     target_utilization_ram: Fraction = 0.65
     min_cpu_millicores: int = MIN_CPU_MILLICORES
@@ -60,13 +61,14 @@ class ActionConfig(Model):
 class StoredAction(Model):
     """An action config made through the API, as it was sent: ``config`` is echoed byte for value, whatever it means to us.
 
-    ``cluster`` empty = all. What the engine makes of it is an :class:`ActionConfig`, per fleet repo of the organization.
+    ``cluster`` empty = all. ``fleet``: the fleet repo, as the stores know it, that had the cluster when it was named. What the engine makes of it is an :class:`ActionConfig`, per fleet repo of the organization.
     """
 
     id: str
     organization: str
     scope: Literal["global", "cluster", "local"]
     cluster: str = ""
+    fleet: str = ""
     name: str
     action: ActionType
     config: dict[str, object] = {}

@@ -1,5 +1,6 @@
 """trimtab.yaml: the fleet, read and checked (DESIGN §3)."""
 
+import uuid
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -91,3 +92,12 @@ class Fleet(Model):
 
     def cluster(self, name: str) -> Cluster | None:
         return next((c for c in self.clusters if c.name == name), None)
+
+    def cluster_id(self, name: str) -> str:
+        """The id that trimtab.yaml gives a cluster, else the UUID 5 of the fleet's name and the cluster's."""
+        known = self.cluster(name)
+        return known.id if known is not None and known.id else str(uuid.uuid5(_CLUSTERS, f"{self.name}|{name}"))
+
+
+_CLUSTERS = uuid.UUID("0c6f7c1e-8f0b-4d57-9a9e-3b1d8c5e2a44")
+"""Namespace of the ids of clusters that trimtab.yaml gives none."""

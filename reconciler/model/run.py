@@ -15,6 +15,7 @@ class RunAction(Model):
 
     ``id`` is the UUID 5 of the run and the object, so that the same recommendation seen twice is one action.
     ``parameters`` are the documented ones, by their documented names. ``change_id`` is the change that carries it now.
+    ``errors``: why it failed; of a pending one, what holds it inside its windows.
     """
 
     id: str

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from reconciler.model.action import Algorithm, Fraction, SizingParameters
+from reconciler.model.action import Algorithm, Fraction, Quantile, SizingParameters
 from reconciler.model.window import Window, parse_duration
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
@@ -76,6 +76,16 @@ def _as_list(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
 
+def _whole(value: object) -> object:
+    """JSON and YAML have numbers, not kinds of them: 10.0 is 10."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+MOST_MILLICORES = 1_000_000_000
+MOST_BYTES = 1 << 60
+"""A floor above these (a million cores, an exbibyte) is a slip of the pen, and no figure to compute with."""
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Seconds = Annotated[int, BeforeValidator(lambda value: int(_duration(value).total_seconds()))]
 Name = Annotated[str, AfterValidator(_name)]
@@ -110,12 +120,12 @@ class SizingFields(Section):
 
     algorithm_cpu: Annotated[Algorithm | None, Field(alias="algorithmCPU")] = None
     algorithm_ram: Annotated[Algorithm | None, Field(alias="algorithmRAM")] = None
-    quantile_cpu: Annotated[Fraction | None, Field(alias="quantileCPU")] = None
-    quantile_ram: Annotated[Fraction | None, Field(alias="quantileRAM")] = None
+    quantile_cpu: Annotated[Quantile | None, Field(alias="quantileCPU")] = None
+    quantile_ram: Annotated[Quantile | None, Field(alias="quantileRAM")] = None
     target_utilization_cpu: Annotated[Fraction | None, Field(alias="targetUtilizationCPU")] = None
     target_utilization_ram: Annotated[Fraction | None, Field(alias="targetUtilizationRAM")] = None
-    min_cpu_millicores: Annotated[int | None, Field(alias="minRecCPUMillicores", ge=0)] = None
-    min_ram_bytes: Annotated[int | None, Field(alias="minRecRAMBytes", ge=0)] = None
+    min_cpu_millicores: Annotated[Whole | None, Field(alias="minRecCPUMillicores", ge=0, le=MOST_MILLICORES)] = None
+    min_ram_bytes: Annotated[Whole | None, Field(alias="minRecRAMBytes", ge=0, le=MOST_BYTES)] = None
 
     def given(self) -> dict[str, Any]:
         """The parameters that are given, by their names in :class:`SizingParameters`."""

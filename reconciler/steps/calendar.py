@@ -4,15 +4,17 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from reconciler.gate.windows import check_window, combined_spans, is_open, next_closing, next_opening, warn_short
+from reconciler.gate.windows import combined_spans, is_open, next_closing, next_opening, warn_short
 from reconciler.model.state import FleetState
 from reconciler.model.window import Window, Windows
-from reconciler.observe.git_state import read_fleet
 from reconciler.report.calendar import Calendar, NextShown, shown, span_shown
 from reconciler.steps.house import House
+from reconciler.steps.scene import read_fleet_of
+from reconciler.steps.view import View
 
-PASS_INTERVAL = 60.0
-"""Seconds: a window that is shorter may be missed by every pass."""
+PASS_INTERVAL = 90.0
+"""Seconds from the beginning of one pass to that of the next, at most: a minute's pause, and what a pass takes. A window
+that is shorter may be missed by every pass; one of a single minute is."""
 
 _ALL = "all"
 
@@ -46,12 +48,12 @@ class Owners:
 
 
 def owners_at_head(house: House) -> Owners:
-    """What the head of the branch declares now.
+    """What the head of the branch declares now, with the policies and action configs made through the API.
 
     :raises Stalled: when trimtab.yaml cannot be used.
     """
     tree = house.repository.tree(house.repository.fetch())
-    return owners_of(house.name, read_fleet(tree, check_window=check_window))
+    return owners_of(house.name, read_fleet_of(house, View(tree)))
 
 
 def owners_of(fleet: str, state: FleetState) -> Owners:

@@ -11,13 +11,13 @@ from reconciler.observe.git_state import read_fleet
 from reconciler.render.files import MAX_TARGETED_PATCHES
 from reconciler.report.passes import counted
 from reconciler.steps import evaluating, proving
+from reconciler.steps.calendar import PASS_INTERVAL
 from reconciler.steps.container_groups import read_groups
 from reconciler.steps.house import House
 from reconciler.steps.scene import Scene, read_scene
 from reconciler.steps.view import View
 
 Look = Iterator[tuple[str, str, str]]
-_INTERVAL = 60.0
 
 
 def _scene(house: House) -> Scene:
@@ -60,7 +60,7 @@ def configuration(house: House) -> Look:
     owners = [state.fleet.windows, *(c.windows for c in state.fleet.clusters)]
     owners += [p.windows for p in state.policies] + [a.windows for a in state.actions]
     for window in [w for owner in owners for w in owner.maintenance]:
-        if warning := warn_short(window, _INTERVAL):
+        if warning := warn_short(window, PASS_INTERVAL):
             yield "warning", f"{window.source}: {warning}", ""
     if not problems:
         clusters, policies = (

@@ -138,7 +138,12 @@ def readable_actions(actions: Sequence[ActionConfig]) -> tuple[list[ActionConfig
             parse_filter(action.filter)
         except FilterError as error:
             problems.append(
-                Problem(path=action.path, field="spec.config.filter", message=error.message, hint=error.hint)
+                Problem(
+                    path=action.path or f"action {action.name}",
+                    field="spec.config.filter" if action.path else "config.filter",
+                    message=error.message,
+                    hint=error.hint,
+                )
             )
             continue
         if action.enabled:

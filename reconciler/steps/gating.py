@@ -1,12 +1,14 @@
 """Gate: which windows, budget and approvals apply to a proposal, and what they say."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from reconciler.gate.verdict import Budget, all_open, opening, verdict
 from reconciler.model.action import ActionConfig
 from reconciler.model.change import Change, Proposal, Subject, Verdict
+from reconciler.model.state import FleetState
 from reconciler.model.window import Windows
 from reconciler.steps.scene import Scene
 
@@ -14,7 +16,20 @@ _RUNS = uuid.UUID("5a7e1f0c-52a5-4f6e-9a53-6f0a4f0b1d27")
 """Namespace of the ids of action runs: the same config and window opening give the same id."""
 
 
-def owners(scene: Scene, *, cluster: str, subject: Subject | None = None) -> tuple[Windows, ...]:
+class Moment(Protocol):
+    """What windows are judged by: the fleet as it is declared, at an instant. A :class:`Scene` is one."""
+
+    @property
+    def now(self) -> datetime: ...
+
+    @property
+    def state(self) -> FleetState: ...
+
+    @property
+    def windows(self) -> Mapping[str, Windows]: ...
+
+
+def owners(scene: Moment, *, cluster: str, subject: Subject | None = None) -> tuple[Windows, ...]:
     """The windows that all must allow: the fleet's, the cluster's, the policy's or action's."""
     fleet = scene.state.fleet
     found = [fleet.windows]
@@ -25,22 +40,22 @@ def owners(scene: Scene, *, cluster: str, subject: Subject | None = None) -> tup
     return tuple(found)
 
 
-def action_windows(scene: Scene, action: ActionConfig, cluster: str) -> tuple[Windows, ...]:
+def action_windows(scene: Moment, action: ActionConfig, cluster: str) -> tuple[Windows, ...]:
     return (*owners(scene, cluster=cluster), action.windows)
 
 
-def is_open(scene: Scene, action: ActionConfig, cluster: str) -> bool:
+def is_open(scene: Moment, action: ActionConfig, cluster: str) -> bool:
     """Whether every window of the action allows now."""
     return all_open(action_windows(scene, action, cluster), scene.now)
 
 
-def opened_at(scene: Scene, action: ActionConfig, cluster: str) -> datetime:
+def opened_at(scene: Moment, action: ActionConfig, cluster: str) -> datetime:
     """When the stretch in which the action may run began; for one that is always open, the start of the UTC day."""
     start = opening(action_windows(scene, action, cluster), scene.now)
     return start or scene.now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def run_id(scene: Scene, action: ActionConfig, cluster: str) -> str:
+def run_id(scene: Moment, action: ActionConfig, cluster: str) -> str:
     """One run per config and window opening (DESIGN §9)."""
     return str(uuid.uuid5(_RUNS, f"{action.id} {opened_at(scene, action, cluster).isoformat()}"))
 

@@ -19,6 +19,7 @@ from reconciler.model.state import FleetState
 from reconciler.model.window import Windows
 from reconciler.observe.git_state import read_fleet
 from reconciler.observe.inventory import overlay_fingerprint, read_root, root_fingerprint
+from reconciler.steps.action_configs import made_through_api
 from reconciler.steps.house import BRANCH, House
 from reconciler.steps.machine_files import MachineFiles
 from reconciler.steps.view import View, paths_below
@@ -100,7 +101,8 @@ def read_scene(house: House, view: View, now: datetime) -> Scene:
 
 
 def read_fleet_of(house: House, view: View) -> FleetState:
-    """trimtab.yaml, policies/ and actions/ at ``view``; with them the policies made through the API that are about this fleet.
+    """trimtab.yaml, policies/ and actions/ at ``view``; with them the policies and action configs made through the API that
+    are about this fleet. A config that cannot be used any more is a problem by name.
 
     :raises Stalled: when trimtab.yaml cannot be used.
     """
@@ -108,10 +110,14 @@ def read_fleet_of(house: House, view: View) -> FleetState:
     _same_branch(house, state)
     house.admit(state.fleet)
     made = [stored.as_policy() for stored in house.stores.policies.of(state.fleet.name)]
+    actions, problems = made_through_api(house.stores.action_configs.of(state.fleet.name), state.fleet, house.name)
     return state.model_copy(
         update={
             "policies": (*state.policies, *(policy for policy in made if concerns(policy, state.fleet))),
             "ended_policies": house.stores.policies.ended(state.fleet.name),
+            "actions": (*state.actions, *actions),
+            "problems": (*state.problems, *problems),
+            "actions_complete": state.actions_complete and not problems,
         }
     )
 

@@ -82,6 +82,15 @@ class ChangeStore:
         with reading(self._engine) as connection:
             return next(iter(_recorded(connection, select(changes).where(changes.c.id == change_id))), None)
 
+    def heads(self, change_ids: Iterable[str]) -> dict[str, Recorded]:
+        """Changes by id, with their first decisions only; those that there are."""
+        found: dict[str, Recorded] = {}
+        with reading(self._engine) as connection:
+            for some in chunks_of(change_ids):
+                query = select(changes).where(changes.c.id.in_(some))
+                found |= {one.change.id: one for one in _recorded(connection, query, heads=True)}
+        return found
+
     def page(
         self,
         fleets: Collection[str],
@@ -321,9 +330,9 @@ def _read(connection: Connection, *wanted: ColumnElement[bool], heads: bool = Fa
     return tuple(_change(row, bodies[row.id]) for row in rows)
 
 
-def _recorded(connection: Connection, query: Executable) -> tuple[Recorded, ...]:
+def _recorded(connection: Connection, query: Executable, *, heads: bool = False) -> tuple[Recorded, ...]:
     rows = connection.execute(query).all()
-    bodies = _bodies(connection, [row.id for row in rows])
+    bodies = _bodies(connection, [row.id for row in rows], heads=heads)
     return tuple(
         Recorded(
             _change(row, bodies[row.id]),

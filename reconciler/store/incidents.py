@@ -8,6 +8,7 @@ from sqlalchemy import Connection, func, select
 
 from reconciler.model.observation import OomRecord, PodContainer, PushBody
 from reconciler.model.ownership import MEBIBYTE, known_in, workload_of
+from reconciler.model.pulled import Restarted
 from reconciler.model.workload import WorkloadKey
 from reconciler.store.instants import to_micros
 from reconciler.store.seen import DAY
@@ -69,6 +70,44 @@ def _count_one(
             key = (at // _MICROS_A_DAY, workload, container.name)
             grown[key] = _add(grown.get(key), workload, container, before)
     return changed
+
+
+def count_restarts(connection: Connection, cluster: str, readings: Iterable[Restarted]) -> None:
+    """The same for counters that a metrics server tells: each growth is of the day on which it was.
+
+    A server tells how a container ended last, and no count of OOM kills: what the restarts grew by while that was an OOM
+    kill, counts as OOM kills. Readings that are older than what is known of a counter add nothing.
+    """
+    told = {(reading.pod, reading.container): reading for reading in readings}
+    known = _known(connection, cluster, {pod for pod, _ in told})
+    changed: dict[Counter, _Counted] = {}
+    grown: dict[Incident, OomRecord] = {}
+    for counter, reading in told.items():
+        before = known.get(counter, _Counted(at=0, restarts=reading.before, oom_kills=0))
+        for second, restarts, killed in reading.counts:
+            at = second * 1_000_000
+            more = _growth(before.restarts, restarts)
+            if at <= before.at or not more:
+                continue
+            now = _Counted(at, restarts, before.oom_kills + (more if killed else 0))
+            key = (at // _MICROS_A_DAY, reading.workload, reading.container)
+            grown[key] = _with_restarts(grown.get(key), reading, more, more if killed else 0)
+            before = now
+        if counter not in known or before != known[counter]:
+            changed[counter] = before
+    _write_counters(connection, cluster, changed)
+    _write_incidents(connection, grown)
+
+
+def _with_restarts(so_far: OomRecord | None, reading: Restarted, restarts: int, kills: int) -> OomRecord:
+    so_far = so_far or OomRecord(workload=reading.workload, container=reading.container)
+    return so_far.model_copy(
+        update={
+            "restarts": so_far.restarts + restarts,
+            "oom_kills": so_far.oom_kills + kills,
+            "peak_bytes": max(so_far.peak_bytes, reading.peak_bytes if kills else 0),
+        }
+    )
 
 
 def ooms(

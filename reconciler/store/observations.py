@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, get_type_hints
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Connection, Engine, Row, bindparam, delete, func, or_, select, tuple_, update
 
-from reconciler.model.observation import Observation, OomRecord, PushBody
+from reconciler.model.observation import Node, Observation, OomRecord, PushBody
 from reconciler.model.workload import WorkloadKey
 from reconciler.store import incidents
 from reconciler.store.instants import from_micros, to_micros
@@ -102,11 +102,18 @@ class ObservationStore:
 
     def newest(self, cluster: str) -> Observation:
         """The newest state; empty where nothing was pushed."""
-        query = select(observed).where(observed.c.cluster == cluster, observed.c.complete)
+        return self._newest(cluster, LISTS)
+
+    def nodes(self, cluster: str) -> tuple[Node, ...]:
+        """The nodes of the newest state, and nothing else of it, which may be far larger."""
+        return self._newest(cluster, ("nodes",)).nodes
+
+    def _newest(self, cluster: str, lists: Collection[str]) -> Observation:
+        query = select(observed).where(observed.c.cluster == cluster, observed.c.complete, observed.c.list.in_(lists))
         with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(observed.c.at, observed.c.agent, observed.c.part)).all()
         state: dict[str, Any] = {"cluster": cluster, "at": {}}
-        for name in LISTS:
+        for name in lists:
             if current := _current(name, [row for row in rows if row.list == name]):
                 state["at"][name] = from_micros(max(row.at for row in current))
                 state[name] = [item for row in current for item in json.loads(zlib.decompress(row.body))]

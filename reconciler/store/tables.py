@@ -400,6 +400,7 @@ heartbeats = Table(
     Column("at", BigInteger, primary_key=True, autoincrement=False),
     Column("body", Text, nullable=False),
     Index("ix_heartbeats_at", "organization", "at"),
+    Index("ix_heartbeats_cluster", "organization", "cluster", "at"),
 )
 
 recommendations = Table(
@@ -415,13 +416,21 @@ recommendations = Table(
     Column("name", Text, nullable=False),
     Column("uid", Text, nullable=False),
     Column("status", Text, nullable=False),
+    Column("is_open", Boolean, nullable=False),
     Column("risk", Text, nullable=False),
     Column("priority", Text, nullable=False),
     Column("saving", BigInteger, nullable=False),
+    Column("change_id", Text, nullable=False),
+    Column("digest", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
     Index("ix_recommendations_saving", "organization", "saving", "id"),
+    Index("ix_recommendations_open", "organization", "is_open", "saving", "id"),
+    Index("ix_recommendations_uid", "organization", "uid"),
+    Index("ix_recommendations_fleet", "fleet", "is_open"),
+    Index("ix_recommendations_change", "change_id"),
     Index("ix_recommendations_object", "fleet", "cluster", "namespace", "kind", "name"),
 )
-"""One row a lifecycle of a workload's recommendation. ``saving``: ten-thousandths of the currency an hour."""
+"""One row a lifecycle of a workload's recommendation. ``saving``: ten-thousandths of the currency an hour. ``is_open``: pending
+or dismissed. ``digest``: what it was made of, so that a pass sees without reading it whether it still is the same."""

@@ -6,6 +6,7 @@ A route that is not listed here fails the test, so that nobody adds one without 
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from api.app import create_app
 from api.tokens import Tokens
 from reconciler.model.access import SCOPES, Scope, grants
 from reconciler.model.agent import Command, DockerScale
+from reconciler.model.run import Heartbeat, Run, RunAction
 from support.fleets import FleetRepo, fleet_yaml, new_fleet
 from support.served import Served, serving
 
@@ -46,6 +48,7 @@ class Route:
     scope: Scope | None
     body: Any = None
     about_one: bool = False
+    query: dict[str, str] | None = None
 
 
 ROUTES: dict[str, Route] = {
@@ -65,11 +68,19 @@ ROUTES: dict[str, Route] = {
     "POST /api/v1/changes/{change_id}/reject": Route("changes:write", {}, about_one=True),
     "GET /api/v1/status": Route("changes:read"),
     "GET /api/v1/windows": Route("changes:read"),
+    "GET /actions/completed": Route("actions:read", query={"window": "7d"}),
+    "GET /actions/runs": Route("actions:read", query={"window": "7d"}),
+    "GET /action/heartbeats": Route("actions:read"),
+    "GET /action/heartbeats/latest": Route("actions:read"),
     "POST /api/v1/agents/{agent_id}/push": Route(None, PUSH),
     "GET /api/v1/agents/{agent_id}/commands": Route(None),
     "POST /api/v1/agents/{agent_id}/commands/{command_id}/result": Route(None, {"status": "succeeded", "message": ""}),
     "GET /api/v1/agents/{agent_id}/scaling/desired": Route(None),
     "POST /api/v1/agents/{agent_id}/scaling/status": Route(None, REPORT),
+    "POST /action/config/sync": Route("actions:write"),
+    "POST /action/submitter/sync": Route("actions:write"),
+    "POST /action/ingestor/sync": Route("actions:write"),
+    "POST /action/heartbeat/sync": Route("actions:write"),
 }
 
 
@@ -113,7 +124,8 @@ class Stage:
         self.served.clock.forward(seconds=2)
         method, template = name.split()
         values = self.ids | ({"agent_id": self.agent_id} if ROUTES[name].scope is None else {}) | other
-        more = {"params": {"wait": 0}} if template.endswith("/commands") else {}
+        query = ROUTES[name].query
+        more = {"params": {"wait": 0}} if template.endswith("/commands") else {"params": query} if query else {}
         return self.served.client.request(
             method, template.format(**values), headers=headers, json=ROUTES[name].body, **more
         )
@@ -142,9 +154,26 @@ def stage(repo: FleetRepo, database_url: str, tmp_path: Path) -> Iterator[Stage]
             payload=DockerScale(host_pool=f"{MARK}-pool", group=MARK, replicas=2, from_replicas=1),
         )  # fmt: skip
         served.server.stores.commands.issue([command])
+        _action_run(served, now)
         ids = {"policy_id": policy_id, "change_id": change_id, "agent_id": doomed, "command_id": command.id}
         served.client.headers.pop("Authorization")
         yield Stage(served, ids, {agent_id: token}, agent_id)
+
+
+def _action_run(served: Served, now: datetime) -> None:
+    """One completed action of acme's, its run, and a heartbeat."""
+    common = {"organization": "acme", "fleet": "acme", "action_id": "a1", "config_name": MARK}
+    run = Run(id="run1", action="namespaceTurndown", start=now, **common)
+    done = RunAction(
+        id="done1", run_id="run1", cluster=MARK, action="namespaceTurndown", parameters={"namespace": MARK},
+        change_id="", outcome="success", created_at=now, completed_at=now, **common,
+    )  # fmt: skip
+    served.server.stores.runs.record(run, [done])
+    beat = Heartbeat(
+        organization="acme", cluster=MARK, controller="reconciler", at=now, status="healthy", version="1",
+        actions_processed=1,
+    )  # fmt: skip
+    served.server.stores.heartbeats.beat([beat])
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -217,7 +246,7 @@ def test_nobody_gets_what_is_not_theirs(stage: Stage) -> None:
     for name, route in ROUTES.items():
         for who, headers, right in strangers(stage, route):
             answer = stage.ask(name, headers)
-            if answer.status_code not in right or MARK in answer.text or "error" not in answer.json():
+            if answer.status_code not in right or MARK in answer.text or "error" not in answer.text:
                 wrong.append(f"{name} for {who}: {answer.status_code} {answer.text[:200]}")
         for who, headers, right in outsiders(stage) if route.scope is not None else ():
             answer = stage.ask(name, headers)

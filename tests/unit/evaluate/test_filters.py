@@ -113,6 +113,38 @@ def test_both_spellings_of_a_label_name(text: str) -> None:
     assert parse(text).matches(WEB)
 
 
+ALIASED = FilterSubject(
+    labels={"env": "live", "app": "checkout", "owner": ""},
+    annotations={"team": "core", "env": "old", "owner": "ann", "department": "sales"},
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'environment:"live"',
+        'product:"checkout"',
+        'team:"core"',
+        'department~>:"les"',
+        'owner:""',
+        'team!:"edge","data"',
+        'product<~:"check"',
+    ],
+)
+def test_an_alias_reads_a_label_and_without_one_the_annotation(text: str) -> None:
+    assert parse(text).matches(ALIASED)
+
+
+@pytest.mark.parametrize("text", ['environment:"old"', 'owner:"ann"', 'team:"__unallocated__"', 'product!:"checkout"'])
+def test_an_alias_reads_no_annotation_beside_a_label(text: str) -> None:
+    assert not parse(text).matches(ALIASED)
+
+
+def test_the_name_of_an_alias_wins_over_what_kubecost_ships_with() -> None:
+    both = FilterSubject(labels={"environment": "own", "env": "shipped", "product": "own", "app": "shipped"})
+    assert parse('environment:"own" + product:"own"').matches(both)
+
+
 def test_the_exact_spelling_wins() -> None:
     both = FilterSubject(labels={"a.b": "dotted", "a_b": "sanitized", "a-b": "dashed"})
     assert parse('label[a.b]:"dotted"').matches(both)

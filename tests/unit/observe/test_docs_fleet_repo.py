@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from reconciler.gate.windows import check_window
 from reconciler.manifests.yaml_reader import load_all
 from reconciler.model.state import FleetState
+from reconciler.observe.action_fields import ActionFields, NamespaceConfig, RightSizingConfig
 from reconciler.observe.config_fleet import (
     AuthorFields,
     ClusterFields,
@@ -25,7 +26,6 @@ from reconciler.observe.config_fleet import (
     WindowFields,
     WindowsFields,
 )
-from reconciler.observe.git_actions import ActionFields, NamespaceConfig, RightSizingConfig
 from reconciler.observe.git_policies import PolicyFields
 from reconciler.observe.git_state import read_fleet
 

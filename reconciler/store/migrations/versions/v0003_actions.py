@@ -74,6 +74,7 @@ def _heartbeats() -> None:
         sa.PrimaryKeyConstraint("organization", "cluster", "controller", "at"),
     )
     op.create_index("ix_heartbeats_at", "heartbeats", ["organization", "at"])
+    op.create_index("ix_heartbeats_cluster", "heartbeats", ["organization", "cluster", "at"])
 
 
 def _recommendations() -> None:
@@ -89,13 +90,20 @@ def _recommendations() -> None:
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("uid", sa.Text, nullable=False),
         sa.Column("status", sa.Text, nullable=False),
+        sa.Column("is_open", sa.Boolean, nullable=False),
         sa.Column("risk", sa.Text, nullable=False),
         sa.Column("priority", sa.Text, nullable=False),
         sa.Column("saving", sa.BigInteger, nullable=False),
+        sa.Column("change_id", sa.Text, nullable=False),
+        sa.Column("digest", sa.Text, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("updated_at", sa.BigInteger, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_recommendations_saving", "recommendations", ["organization", "saving", "id"])
+    op.create_index("ix_recommendations_open", "recommendations", ["organization", "is_open", "saving", "id"])
+    op.create_index("ix_recommendations_uid", "recommendations", ["organization", "uid"])
+    op.create_index("ix_recommendations_fleet", "recommendations", ["fleet", "is_open"])
+    op.create_index("ix_recommendations_change", "recommendations", ["change_id"])
     op.create_index("ix_recommendations_object", "recommendations", ["fleet", "cluster", "namespace", "kind", "name"])

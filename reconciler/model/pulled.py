@@ -1,0 +1,79 @@
+"""What is pulled from a metrics server, and how far it goes."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from reconciler.model.samples import Samples
+from reconciler.model.workload import WorkloadKey
+
+NOTICED_SECONDS = 3600
+"""An agent that is noticed now began to push at most so long ago: it can push only while a server is there to notice it."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Everything up to and with unix second ``at`` is in the history, or will not be asked for.
+
+    ``ahead``: a stretch further on, from a second to a second, that others have recorded (agents, an import), and that is
+    therefore left out.
+    """
+
+    at: int
+    ahead: tuple[int, int] | None = None
+
+    @classmethod
+    def begin(cls, oldest: int, known: tuple[int, int] | None) -> Self:
+        """Nothing was pulled yet. ``known``: the first and last second of what the history has from elsewhere."""
+        return cls(oldest, known).moved(oldest)
+
+    def next(self, until: int) -> tuple[int, int] | None:
+        """What is to be asked for now: seconds after the first, up to and with the second; None when nothing is."""
+        last = min(until, self.ahead[0] - 1) if self.ahead else until
+        return (self.at, last) if last > self.at else None
+
+    def moved(self, to: int) -> Self:
+        """What is up to and with ``to`` is in the history now."""
+        at = max(self.at, to)
+        if self.ahead is not None and at >= self.ahead[0] - 1:
+            return replace(self, at=max(at, self.ahead[1]), ahead=None)
+        return replace(self, at=at)
+
+    def covered(self, until: int) -> Self:
+        """Somebody else records what there is up to ``until``, and goes on doing so."""
+        first = self.ahead[0] if self.ahead else max(self.at, until - NOTICED_SECONDS)
+        return replace(self, ahead=(first, max(until, self.ahead[1] if self.ahead else until))).moved(self.at)
+
+    def dump(self) -> str:
+        return " ".join(map(str, (self.at, *(self.ahead or ()))))
+
+    @classmethod
+    def load(cls, text: str) -> Self:
+        at, *ahead = map(int, text.split())
+        return cls(at, (ahead[0], ahead[1]) if ahead else None)
+
+
+@dataclass(frozen=True)
+class Restarted:
+    """A container's restart counter where it changed: ``counts`` are (unix second, restarts, whether the newest end of it
+    was an OOM kill), ascending. ``before``: what the counter said before, where nobody has noted it.
+
+    ``pod``: its uid, or namespace/name. ``peak_bytes``: the most that it used, or its limit.
+    """
+
+    workload: WorkloadKey
+    pod: str
+    container: str
+    before: int
+    counts: tuple[tuple[int, int, bool], ...]
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """Part of a cluster's history. ``refused``: samples that no container can have used, ``unowned``: pods of which
+    nobody says whose they are."""
+
+    samples: Samples
+    restarts: tuple[Restarted, ...] = ()
+    refused: int = 0
+    unowned: int = 0

@@ -1,0 +1,171 @@
+"""Ingest: what became of the actions of runs, by the state of the change that each is in now.
+
+An action is completed once: as a success when its cluster is seen to run it, as a failure when that will not happen in its
+run any more. What happens to it later (a rollback, say) belongs to another story.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from reconciler.model.action import ActionConfig
+from reconciler.model.agent import ObjectStatus, StatusReport
+from reconciler.model.run import Outcome, RunAction
+from reconciler.model.state import FleetState
+from reconciler.model.window import Windows
+from reconciler.steps import gating
+from reconciler.steps.house import House, Stores
+from reconciler.steps.proofs import prove_newest
+from reconciler.store.changes import OPEN_STATES, Recorded
+
+NOBODY_REPORTS = timedelta(hours=24)
+"""A cluster that nobody has reported about for so long is taken to follow the branch: what was committed there is done."""
+
+LEASE_SECONDS = 5.0
+"""How long to wait while another process makes a pass."""
+
+_LANDED = ("committed", "merged")
+_GONE = "not recommended any more"
+_UNDONE = "it was reverted before the cluster was seen to run it"
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """The fleet as it is declared, now: what windows are judged by."""
+
+    now: datetime
+    state: FleetState
+
+    @cached_property
+    def windows(self) -> Mapping[str, Windows]:
+        return {action.id: action.windows for action in self.state.actions}
+
+
+def ingest(house: House, state: FleetState, *, wait_seconds: float = LEASE_SECONDS) -> int:
+    """Complete the pending actions of a fleet repo that something is known of; gives how many.
+
+    The newest reports of agents are looked at first. Not while a pass is being written down, here or elsewhere: a change
+    that is about to take another's place would look like one that is gone.
+
+    :raises RetryLater: when another process still makes a pass after ``wait_seconds``.
+    """
+    if not house.stores.runs.pending(house.name):
+        return 0
+    with house.lease(wait_seconds=wait_seconds):
+        prove_newest(house, state.fleet.clusters)
+        pending = house.stores.runs.pending(house.name)
+        found = _Ingestion(house.stores, _Moment(house.now(), state), _changes(house.stores, pending))
+        done = [completed for action in pending if (completed := found.completed(action))]
+        return house.stores.runs.complete(done) if done else 0
+
+
+def _changes(stores: Stores, pending: tuple[RunAction, ...]) -> dict[str, Recorded]:
+    return stores.changes.heads({action.change_id for action in pending})
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What became of an action, and when."""
+
+    outcome: Outcome
+    at: datetime
+    error: str = ""
+
+
+@dataclass(eq=False)
+class _Ingestion:
+    """One way through the pending actions."""
+
+    stores: Stores
+    moment: _Moment
+    changes: Mapping[str, Recorded]
+    _reports: dict[str, StatusReport | None] = field(default_factory=dict)
+    _current: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def completed(self, action: RunAction) -> RunAction | None:
+        """The action as it ended; None while nothing is known."""
+        said = self._said(action, self.changes.get(action.change_id))
+        if said is None:
+            return None
+        errors = (said.error,) if said.error else ()
+        return action.model_copy(update={"outcome": said.outcome, "errors": errors, "completed_at": said.at})
+
+    def _said(self, action: RunAction, recorded: Recorded | None) -> _Said | None:
+        if recorded is None or recorded.change.state == "superseded":
+            return _Said("failure", self.moment.now, _GONE)
+        state, since = recorded.change.state, recorded.since
+        if state in OPEN_STATES:
+            return self._waiting(action)
+        if state == "applied":
+            return _Said("success", since)
+        if state in _LANDED:
+            report = self._report(action.cluster)
+            reported = report is not None and report.at > self.moment.now - NOBODY_REPORTS
+            return None if reported else _Said("success", recorded.landed_at or since)
+        if state == "failed":
+            return self._failed(action, recorded)
+        return _Said("failure", since, _UNDONE if state == "reverted" else self._dismissed(recorded))
+
+    def _waiting(self, action: RunAction) -> _Said | None:
+        """Held, or in an open pull request: that is over with the windows of the run. ``errors`` says what held it in them."""
+        over = self._over(action)
+        return _Said("failure", self.moment.now, ": ".join((over, *action.errors))) if over else None
+
+    def _over(self, action: RunAction) -> str:
+        """Why the run does not go on; empty while its windows are open. What cannot be read does not end it."""
+        config = next((one for one in self.moment.state.actions if one.id == action.action_id), None)
+        if config is None:
+            return "the action config was deleted first" if self.moment.state.actions_complete else ""
+        if not config.enabled:
+            return "the action config was disabled first"
+        if self._run_now(config, action.cluster) == action.run_id:
+            return ""
+        owners = gating.action_windows(self.moment, config, action.cluster)
+        declared = any(owner.maintenance or owner.exclusion for owner in owners)
+        return "the maintenance window closed first" if declared else "the day of the run ended first"
+
+    def _run_now(self, config: ActionConfig, cluster: str) -> str:
+        """The run that an action would be in now; empty while its windows are closed."""
+        key = config.id, cluster
+        if key not in self._current:
+            open_now = gating.is_open(self.moment, config, cluster)
+            self._current[key] = gating.run_id(self.moment, config, cluster) if open_now else ""
+        return self._current[key]
+
+    def _failed(self, action: RunAction, recorded: Recorded) -> _Said:
+        """One object that the API server refuses fails the change; its other objects are in force all the same."""
+        report = self._report(action.cluster)
+        if report is None:
+            return _Said("failure", recorded.since, recorded.change.failure)
+        mine = [f"{one.kind} {one.name}: {one.message or 'could not be applied'}" for one in _refused(report, action)]
+        return _Said("failure" if mine else "success", recorded.since, "; ".join(mine))
+
+    def _report(self, cluster: str) -> StatusReport | None:
+        if cluster not in self._reports:
+            self._reports[cluster] = self.stores.reports.newest(cluster)
+        return self._reports[cluster]
+
+    def _dismissed(self, recorded: Recorded) -> str:
+        said = self.stores.verdicts.about([recorded.change.id]).get(recorded.change.id, ())
+        given = next((one for one in said if one.verdict == "rejected"), None)
+        if given is None:
+            return "it was dismissed"
+        return f"rejected by {given.by}{f': {given.reason}' if given.reason else ''}"
+
+
+def _refused(report: StatusReport, action: RunAction) -> Iterator[ObjectStatus]:
+    """The objects of the action that the cluster has refused."""
+    named = action.parameters
+    for one in report.objects:
+        if one.status != "failed" or one.namespace != named["namespace"]:
+            continue
+        if action.action == "containerRequestRightSizing":
+            kinds = (named["controllerKind"], "horizontalpodautoscaler")  # ours is named after what it scales
+            mine = one.kind.lower() in kinds and one.name == named["controllerName"]
+        elif action.action == "resourceQuotaRightSizing":
+            mine = (one.kind, one.name) == ("ResourceQuota", named["name"])
+        else:
+            mine = True
+        if mine:
+            yield one
