@@ -19,14 +19,22 @@ from api.errors import BODIES, REQUEST_ID, ErrorBody, Problem, Shape, documented
 DESCRIPTION = """\
 Trimtab writes every scaling, right-sizing and turndown decision as a commit in a Git repository.
 
-Send an API key as `X-API-Key` or as `Authorization: Bearer`; a user's token as `Authorization: Bearer`. Agents register
-with a key, and use the token that they are given for their own routes. Errors say what is wrong, the field that it is
-about, and the id under which the server's log has more.
+Send an API key as `X-API-Key` or as `Authorization: Bearer` (Recommendations: as Bearer only); a user's token as
+`Authorization: Bearer`. Agents register with a key, and use the token that they are given for their own routes. Errors say
+what is wrong, the field that it is about, and the id under which the server's log has more.
 """
 TAGS = [
     {"name": "Scaling", "description": "Policies, the decision log, rollback."},
     {"name": "Agents", "description": "Register, push, poll for commands, pull the desired state, report on it."},
-    {"name": "Recommendations", "description": "What right-sizing would change, what it saves, and what has become of it."},
+    {
+        "name": "Actions",
+        "description": "Right-sizing, quota and turndown jobs: their configs, their runs, what has become of each action. "
+        "Where a licence is set, 402 says that it has expired or does not reach.",
+    },
+    {
+        "name": "Recommendations",
+        "description": "What right-sizing would change, what it saves, and what has become of it.",
+    },
     {"name": "Changes", "description": "Changes on their way to Git: look at them, approve or reject them."},
     {"name": "Status", "description": "Fleet repos, what is held and why, when windows are open."},
     {"name": "Operations", "description": "Health and metrics, for whoever runs the server."},

@@ -11,6 +11,7 @@ import structlog
 
 from api.actions.passes import jobs
 from api.claims import Claims
+from api.history import Keeping
 from api.metrics import Stored
 from api.schedule import Schedule
 from api.server import Server
@@ -61,9 +62,12 @@ def open_server(
         )
         stewards.append(keeper)
     server = Server(settings, stores, tuple(stewards), clock, _tokens(settings), metrics=metrics)
+    history = Keeping(server) if settings.prometheus_url else None
     metrics.registry.register(Stored(stores, clock))
     for steward in stewards:
         steward.start()
+    if history is not None:
+        history.start()
     if passes:
         actions = Schedule(jobs(server), clock)
         server.on_stop.append(actions.stop)

@@ -42,6 +42,9 @@ class Server:
     flushes: list[Callable[[], object]] = field(default_factory=list)
     """Each writes down what it holds on its way to the store, before somebody reads it (:meth:`flush`)."""
 
+    sources: list[Callable[[Iterable[str]], tuple[str, ...]]] = field(default_factory=list)
+    """What sources of usage have to say of clusters, by name: notes for people (``GET /api/v1/status``)."""
+
     def of(self, organization: str) -> tuple[Steward, ...]:
         """The stewards of an organization's fleet repos: those that could be read, and declare its name."""
         return tuple(s for s in self.stewards if s.watch.fleet is not None and s.watch.fleet.name == organization)

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,8 +47,21 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=BACKENDS)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A fresh, migrated database."""
+    with _fresh(request, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def module_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same for all tests of a module, which then leave it as they found it."""
+    with _fresh(request, tmp_path_factory.mktemp("database")) as url:
+        yield url
+
+
+@contextmanager
+def _fresh(request: pytest.FixtureRequest, home: Path) -> Iterator[str]:
     if request.param == "sqlite":
-        file = tmp_path / "trimtab.db"
+        file = home / "trimtab.db"
         shutil.copyfile(request.getfixturevalue("sqlite_template"), file)
         yield f"sqlite:///{file}"
         return
@@ -76,12 +89,14 @@ def docker() -> Iterator[Docker]:
 
 @pytest.fixture(scope="session")
 def prometheus() -> Iterator[Callable[..., Running]]:
-    """Starts real Prometheus servers: ``prometheus(samples, *options)``; they end with this test process."""
+    """Starts real Prometheus servers: ``prometheus(samples, *options)``; they end with this test process. In place of
+    samples, a server whose samples the new one is to have, too.
+    """
     if lacking := prometheus_missing():
         (pytest.fail if support_postgres.required() else pytest.skip)(lacking)
     with ExitStack() as servers:
 
-        def start(samples: Sequence[Sampled], *options: str) -> Running:
+        def start(samples: Sequence[Sampled] | Running, *options: str) -> Running:
             return servers.enter_context(prometheus_with(samples, *options))
 
         yield start

@@ -14,10 +14,9 @@ from api.errors import documented
 from reconciler.gate.period import Period
 from reconciler.model.action import ActionType
 from reconciler.model.run import RunAction
+from reconciler.observe.action_fields import LEGACY_ACTIONS
 
 router = APIRouter(tags=["Actions"], dependencies=[needs_licence])
-
-_LEGACY: dict[str, ActionType] = {"rightsizing": "containerRequestRightSizing"}
 
 Type = Annotated[
     Literal[ActionType, "rightsizing"] | None,
@@ -114,7 +113,7 @@ def list_completed(
         principal.organization,
         since=period[0],
         until=period[1],
-        action=_LEGACY.get(of_type, of_type) if of_type else "",
+        action=LEGACY_ACTIONS.get(of_type, of_type) if of_type else "",
         outcome=status or "",
         cluster=name_of(server, principal, cluster),
         clusters=seen_by(server, principal),

@@ -36,6 +36,8 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "targetRAMUtilization": _SHARE | {"description": "The old name of targetUtilizationRAM."},
     "minRecCPUMillicores": {"type": ["number", "null"], "minimum": 0},
     "minRecRAMBytes": {"type": ["number", "null"], "minimum": 0},
+    "minChangePercent": {"type": ["number", "null"], "minimum": 0, "maximum": 100},
+    "keepLimitRatio": {"type": ["boolean", "null"], "description": "The fleet's unless given."},
     "namespace": {"type": ["string", "null"], "description": "Quotas and turndown."},
     "namespaces": {"type": ["array", "null"], "items": {"type": "string"}, "description": "Quotas and turndown."},
 }

@@ -72,10 +72,17 @@ def _known(server: Server, watch: Watch, fleet: Fleet, principal: Principal) -> 
         open=tuple(change for change in waiting if every or _clusters_of(change) <= seen),
         blocked=tuple(p for p in (found.blocked if found else ()) if every or p.cluster in seen),
         problems=tuple(p for p in (found.problems if found else ()) if every or _is_within(p, fleet, seen)),
-        notes=found.notes if found and every else (),
+        notes=_notes(server, watch, fleet) if every else (),
         error=watch.error,
         hint=watch.hint,
     )
+
+
+def _notes(server: Server, watch: Watch, fleet: Fleet) -> tuple[str, ...]:
+    """Of the newest pass, and of where usage comes from."""
+    names = [cluster.name for cluster in fleet.clusters]
+    said = [note for source in server.sources for note in source(names)]
+    return (*(watch.found.notes if watch.found else ()), *said)
 
 
 def _refused(watch: Watch) -> Known:

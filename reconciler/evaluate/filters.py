@@ -62,6 +62,8 @@ _ALIASES = {
     "product": ("product", "app"),
     "team": ("team",),
 }
+NOT_DECLARED = ("node", "pod", "provider", "services")
+"""Fields that only what runs has: of what Git declares they read as empty."""
 _FIELDS = (*_SCALARS, *_LISTS, *_MAPS, *_ALIASES)
 _UNALLOCATED = "__unallocated__"
 _OPERATORS = ": !: ~: !~: <~: !<~: ~>: !~>:"
@@ -167,6 +169,19 @@ class Filter:
 
     def matches(self, subject: FilterSubject) -> bool:
         return self.node.matches(subject)
+
+    @property
+    def caution(self) -> str:
+        """What a person should know who asks for what Git does not declare; empty where there is nothing to say."""
+        asked = sorted(_fields_of(self.node) & set(NOT_DECLARED))
+        verb = "reads" if len(asked) == 1 else "read"
+        return f"the filter asks for {' and '.join(asked)}, which {verb} as empty of what Git declares" if asked else ""
+
+
+def _fields_of(node: Node) -> set[str]:
+    if isinstance(node, Comparison):
+        return {node.field}
+    return {name for part in node.parts for name in _fields_of(part)}
 
 
 @lru_cache(maxsize=256)

@@ -12,7 +12,10 @@ from reconciler.model.change import Refusal, ValueEdit
 from reconciler.model.fleet import Pricing, Root
 from reconciler.model.quantity import GIB, parse_cpu, parse_memory
 from reconciler.model.recommendation import HOURS_A_MONTH, ContainerRecommendation, ContainerSizes, Priority, Risk
-from reconciler.model.workload import RESOURCES, Bound, ObjectRef, Resource, Resources, Workload, WorkloadKey
+from reconciler.model.workload import RESOURCES, Bound, ObjectRef, Resource, Resources, Workload
+
+Place = tuple[str, str, str, str]
+"""Cluster, namespace, kind and name of a workload."""
 
 Group = Sequence[ContainerRecommendation]
 """All containers of one workload, in the order of the manifest."""
@@ -24,14 +27,18 @@ _HIGH, _MEDIUM = Decimal(50), Decimal(10)
 """Of the currency a month (Recommendations API, ``priority``)."""
 
 
-def by_workload(recommendations: Iterable[ContainerRecommendation]) -> dict[WorkloadKey, Group]:
+def by_workload(recommendations: Iterable[ContainerRecommendation]) -> dict[Place, Group]:
     """The containers of each workload together; of a workload that several roots declare, those of the first."""
-    found: dict[WorkloadKey, list[ContainerRecommendation]] = {}
+    found: dict[Place, list[ContainerRecommendation]] = {}
+    group: list[ContainerRecommendation] = []
     for one in recommendations:
-        group = found.setdefault(one.workload.key, [])
+        # Those of one workload are nearly always side by side.
+        if not group or group[0].workload is not one.workload:
+            key = one.workload.key
+            group = found.setdefault((key.cluster, key.namespace, key.kind, key.name), [])
         if not group or group[0].workload.root == one.workload.root:
             group.append(one)
-    return {key: group if len(group) == 1 else _in_order(group) for key, group in found.items()}
+    return {place: group if len(group) == 1 else _in_order(group) for place, group in found.items()}
 
 
 def _in_order(group: Group) -> Group:
@@ -110,14 +117,16 @@ def samples_of(group: Group) -> int:
 
 
 def digest_of(group: Group, *beside: object) -> str:
-    """The same as long as the same would be recommended; ``beside``: what else is shown. Usage itself is left out."""
+    """The same as long as the same would be recommended. ``beside``: what else is shown, and what a saving is made of (prices).
+
+    Usage itself is left out: it moves with every sample.
+    """
     parts: list[object] = [*beside, group[0].replicas]
     for one in group:
         now, then = one.current, one.recommended
         parts += (one.container, now.cpu_request, now.memory_request, now.cpu_limit, now.memory_limit)
         parts += (then.cpu_request, then.memory_request, then.cpu_limit, then.memory_limit)
-        parts += (one.changes, str(one.saving_monthly), one.risk)
-        parts += (one.oom_kills, one.restarts, one.action_id)
+        parts += (one.changes, one.risk, one.oom_kills, one.restarts, one.action_id)
     return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
 
 

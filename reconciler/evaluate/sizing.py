@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from reconciler.evaluate.sizing_base import algorithm_text, base_value, demand
 from reconciler.evaluate.sizing_bounds import Bounds
-from reconciler.evaluate.sizing_clamps import fit
+from reconciler.evaluate.sizing_clamps import Allowed, fit
 from reconciler.evaluate.sizing_context import SizingContext
 from reconciler.evaluate.sizing_cover import Covering, pick_action, subject_of
 from reconciler.evaluate.sizing_current import Current, current_of
@@ -69,7 +69,8 @@ def _outcome(case: Case, alone: str) -> Outcome:
     bounds = context.bounds(case.workload, resource)
     oom = context.oom(case.workload, case.container) if resource == "memory" else None
     wanted = demand(summary, base, rules, resource, oom=oom, limit=_killing_limit(current, bounds))
-    fitted = fit(wanted, current, bounds, context.node(resource), resource)
+    allowed = Allowed(bounds, context.node(resource), context.params.keep_limit_ratio)
+    fitted = fit(wanted, current, allowed, resource)
     why = "; ".join([wanted.why, *fitted.notes, *_age(summary, context)])
     return decided(case, wanted, fitted, why, summary=summary)
 

@@ -22,18 +22,27 @@ class Fitted:
     notes: list[str] = field(default_factory=list)
 
 
-def fit(wanted: Demand, current: Current, bounds: Bounds, node: int | None, resource: Resource) -> Fitted:
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the LimitRanges ask, what the largest node has (None = not known), and whether limits keep their ratio."""
+
+    bounds: Bounds
+    node: int | None = None
+    keep_ratio: bool = True
+
+
+def fit(wanted: Demand, current: Current, allowed: Allowed, resource: Resource) -> Fitted:
     """The request that the cluster accepts, and the limit that goes with it.
 
-    ``node``: what the largest node has. Where a LimitRange's minimum is above the node, the node wins (such a pod would
-    never be scheduled). The memory limit never goes below the highest use seen, unless a LimitRange forbids it.
+    Where a LimitRange's minimum is above the largest node, the node wins (such a pod would never be scheduled). The memory
+    limit never goes below the highest use seen, unless a LimitRange forbids it.
     """
-    fitted = Fitted(wanted.request, None)
-    ceiling = _ceiling(current, bounds, node, resource)
+    fitted, bounds = Fitted(wanted.request, None), allowed.bounds
+    ceiling = _ceiling(current, bounds, allowed.node, resource)
     _raise_to_minimum(fitted, current, bounds, resource)
     _lower_to(ceiling, fitted, resource)
     if current.own_limit is not None:
-        fitted.limit = _limit(fitted, wanted, current, bounds, resource)
+        fitted.limit = _limit(fitted, wanted, current, allowed, resource)
         needed = min(up("memory", wanted.highest), fitted.limit) if resource == "memory" else 0
         _keep_ratio(fitted, bounds, needed, ceiling, resource)
     return fitted
@@ -89,10 +98,16 @@ def _lower_to(ceiling: Ceiling, fitted: Fitted, resource: Resource) -> None:
         fitted.notes.append(f"reduced to {spell(resource, ceiling[0])}, {ceiling[1]}")
 
 
-def _limit(fitted: Fitted, wanted: Demand, current: Current, bounds: Bounds, resource: Resource) -> int:
-    """The people's ratio, not below the request, nor for memory below the highest use; not above a LimitRange's maximum."""
+def _limit(fitted: Fitted, wanted: Demand, current: Current, allowed: Allowed, resource: Resource) -> int:
+    """The people's ratio (or, where it need not be kept, their limit), not below the request, nor for memory below the
+    highest use; not above a LimitRange's maximum."""
     assert current.own_limit is not None
-    limit = max(kept_ratio(fitted.request, current.own_request, current.own_limit, resource), fitted.request)
+    limit, bounds = current.own_limit, allowed.bounds
+    if allowed.keep_ratio:
+        limit = kept_ratio(fitted.request, current.own_request, current.own_limit, resource)
+    elif limit < fitted.request:
+        fitted.notes.append(f"limit raised to {spell(resource, fitted.request)}, which is requested")
+    limit = max(limit, fitted.request)
     if resource == "memory" and limit < wanted.highest:
         limit = up("memory", wanted.highest)
         fitted.notes.append(f"limit kept at {spell('memory', limit)}, the highest use seen")

@@ -83,13 +83,24 @@ def quota_note(resource: Resource, sized: Iterable[tuple[str, Outcome]], replica
     """
     asked = sum(one.new or 0 for role, one in sized if role != "init") * replicas
     for quota in quotas:
-        key = next((key for key in (f"requests.{resource}", resource) if key in quota.hard), None)
-        hard = _amount(quota.hard[key], resource) if key is not None else None
-        if hard is not None and asked > hard:
+        found = quota_amount(quota, "requests", resource)
+        if found is not None and asked > found[1]:
+            key, hard = found
             pods = f"{replicas} replica{'s' if replicas != 1 else ''}"
             have = spell(resource, hard)
             return f"{spell(resource, asked)} for {pods} is above {key} {have} of ResourceQuota {quota.name}"
     return ""
+
+
+def quota_amount(quota: Quota, bound: Bound, resource: Resource) -> tuple[str, int] | None:
+    """What a ResourceQuota has of requests or limits, in millicores or bytes, and the key that says so; None = it does not.
+
+    ``cpu`` and ``memory`` are other spellings of ``requests.cpu`` and ``requests.memory``.
+    """
+    names = (f"{bound}.{resource}", *([resource] if bound == "requests" else []))
+    key = next((key for key in names if key in quota.hard), None)
+    hard = _amount(quota.hard[key], resource) if key is not None else None
+    return None if key is None or hard is None else (key, hard)
 
 
 def above_pod_request(workload: Workload, cpu: Mapping[str, Outcome]) -> str:

@@ -32,6 +32,8 @@ class SizingParameters(Model):
     min_cpu_millicores: int = MIN_CPU_MILLICORES
     min_ram_bytes: int = MIN_RAM_BYTES
     min_change_percent: float = 10.0
+    keep_limit_ratio: bool = True
+    """False: limits stay as people wrote them, but never below the request."""
     min_samples: int = 100
     cpu: bool = True
     memory: bool = True

@@ -6,6 +6,9 @@ from typing import Self
 from reconciler.model.samples import Samples
 from reconciler.model.workload import WorkloadKey
 
+STEP_SECONDS = 300
+"""One sample of each container every five minutes."""
+
 NOTICED_SECONDS = 3600
 """An agent that is noticed now began to push at most so long ago: it can push only while a server is there to notice it."""
 
@@ -27,21 +30,23 @@ class Progress:
         return cls(oldest, known).moved(oldest)
 
     def next(self, until: int) -> tuple[int, int] | None:
-        """What is to be asked for now: seconds after the first, up to and with the second; None when nothing is."""
+        """What is to be asked for now: the seconds after the first, up to and with the second; None when no sample is due."""
         last = min(until, self.ahead[0] - 1) if self.ahead else until
-        return (self.at, last) if last > self.at else None
+        return (self.at, last) if last // STEP_SECONDS > self.at // STEP_SECONDS else None
 
     def moved(self, to: int) -> Self:
         """What is up to and with ``to`` is in the history now."""
         at = max(self.at, to)
-        if self.ahead is not None and at >= self.ahead[0] - 1:
+        if self.ahead is not None and (self.ahead[0] - 1) // STEP_SECONDS <= at // STEP_SECONDS:
             return replace(self, at=max(at, self.ahead[1]), ahead=None)
         return replace(self, at=at)
 
     def covered(self, until: int) -> Self:
-        """Somebody else records what there is up to ``until``, and goes on doing so."""
-        first = self.ahead[0] if self.ahead else max(self.at, until - NOTICED_SECONDS)
-        return replace(self, ahead=(first, max(until, self.ahead[1] if self.ahead else until))).moved(self.at)
+        """Somebody else has recorded what there is shortly before ``until``, and since the stretch ahead, if there is one."""
+        if until <= self.at:
+            return self
+        first, last = self.ahead or (until - NOTICED_SECONDS, until)
+        return replace(self, ahead=(first, max(last, until))).moved(self.at)
 
     def dump(self) -> str:
         return " ".join(map(str, (self.at, *(self.ahead or ()))))

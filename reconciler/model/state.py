@@ -11,7 +11,8 @@ class FleetState(Model):
     """trimtab.yaml, policies/ and actions/ at one commit.
 
     ``policies_complete`` is false when a file of policies/ could not be read: then nothing may be concluded from a
-    policy's absence. ``actions_complete`` likewise. ``ended_policies``: made through the API and deleted there, by id.
+    policy's absence. ``actions_complete`` likewise. ``ended_policies`` and
+    ``ended_actions``: made through the API and deleted there, by id.
     """
 
     commit: str
@@ -20,5 +21,6 @@ class FleetState(Model):
     actions: tuple[ActionConfig, ...] = ()
     problems: tuple[Problem, ...] = ()
     ended_policies: frozenset[str] = frozenset()
+    ended_actions: frozenset[str] = frozenset()
     policies_complete: bool = True
     actions_complete: bool = True

@@ -54,6 +54,8 @@ class RightSizingConfig(SizingFields, CommonConfig):
     cpu: bool = True
     memory: bool = True
     right_sizing_window: Seconds | None = None
+    min_change_percent: Annotated[float | None, Field(ge=0, le=100)] = None
+    keep_limit_ratio: bool | None = None
     legacy_target_ram: Annotated[Fraction | None, Field(alias="targetRAMUtilization")] = None
 
 
@@ -185,5 +187,10 @@ def _sizing(config: RightSizingConfig, fleet: Fleet) -> SizingParameters:
         base = config.applied_to(fleet.profiles["Production"].model_copy(update={"profile": ""}))
         if config.target_utilization_ram is None and config.legacy_target_ram is not None:
             base = base.model_copy(update={"target_utilization_ram": config.legacy_target_ram})
-    window = config.right_sizing_window or base.window_seconds
-    return base.model_copy(update={"window_seconds": window, "cpu": config.cpu, "memory": config.memory})
+    own = {
+        "window_seconds": config.right_sizing_window or None,
+        "min_change_percent": config.min_change_percent,
+        "keep_limit_ratio": config.keep_limit_ratio,
+    }
+    given = {name: value for name, value in own.items() if value is not None}
+    return base.model_copy(update={**given, "cpu": config.cpu, "memory": config.memory})

@@ -166,6 +166,7 @@ class RightsizingFields(SizingFields):
     window: Seconds = SizingParameters().window_seconds
     min_change_percent: Annotated[float, Field(ge=0, le=100)] = SizingParameters().min_change_percent
     min_samples: Annotated[int, Field(ge=0)] = SizingParameters().min_samples
+    keep_limit_ratio: bool = SizingParameters().keep_limit_ratio
 
 
 class GuardFields(Section):
@@ -259,7 +260,10 @@ def _profiles(spec: FleetSpec) -> dict[str, SizingParameters]:
     """The built-in profiles and the fleet's own; window and minima are the fleet's for all of them."""
     fields = spec.rightsizing
     base = SizingParameters(
-        window_seconds=fields.window, min_change_percent=fields.min_change_percent, min_samples=fields.min_samples
+        window_seconds=fields.window,
+        min_change_percent=fields.min_change_percent,
+        min_samples=fields.min_samples,
+        keep_limit_ratio=fields.keep_limit_ratio,
     )
     built_in = {
         name: base.model_copy(

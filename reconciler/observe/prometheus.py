@@ -148,7 +148,7 @@ class Prometheus:
                 body += part
                 if len(body) > most and response.status_code == httpx.codes.OK:
                     raise TooMuch(
-                        f"the answer of Prometheus at {self.url} is longer than {most >> 20} MiB", hint=_SMALLER
+                        f"the answer of Prometheus at {self.url} is longer than {most / 2**20:g} MiB", hint=_SMALLER
                     )
                 if len(body) > most:
                     break

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+from reconciler.model.pulled import STEP_SECONDS
 from reconciler.observe.prometheus_scope import Scope
-from reconciler.observe.prometheus_usage import STEP_SECONDS, Span
+from reconciler.observe.prometheus_usage import Span
 
 POINTS = 400_000
 """In one answer: some ten megabytes of it, and a hundred of memory while it is read."""
@@ -19,27 +20,31 @@ _DAY_STEPS = 86_400 // STEP_SECONDS
 
 @dataclass(frozen=True)
 class Reach:
-    """``steps`` samples of each container at a time, of all namespaces at once, or of one of ``groups`` after the other."""
+    """``steps`` samples of each container at a time, of all namespaces at once, or of one of ``groups`` after the other.
+
+    ``most``: up to where ``steps`` grows again; ``budget``: what an answer may have in it.
+    """
 
     steps: int
     most: int
+    budget: int
     groups: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
     def of(cls, containers: int) -> Self:
         steps = max(1, min(MOST_STEPS, POINTS // max(1, containers)))
-        return cls(steps, steps)
+        return cls(steps, steps, steps)
 
-    def smaller(self, namespaces: Callable[[], Sequence[str]]) -> Self | None:
-        """What to try after it was too much; None when it cannot be less."""
-        if self.steps > 1:
-            return replace(self, steps=self.steps // 2, most=self.steps // 2)
+    def smaller(self, span: Span, namespaces: Callable[[], Sequence[str]]) -> Self | None:
+        """What to try after ``span`` was too much; None when it cannot be less."""
+        if (steps := min(self.steps, span.steps) // 2) > 0:
+            return replace(self, steps=steps, most=steps)
         listed = tuple(name for group in self.groups for name in group) or tuple(namespaces())
-        parts = 2 * max(1, len(self.groups))
         if len(self.groups) >= len(listed):
             return None
+        parts = 2 * max(1, len(self.groups))
         groups = tuple(group for place in range(parts) if (group := listed[place::parts]))
-        return replace(self, groups=groups, most=self.most)
+        return replace(self, steps=1, groups=groups, most=self.budget)
 
     def larger(self) -> Self:
         """What to try after it was answered."""
@@ -55,5 +60,5 @@ class Reach:
             return None
         span = Span(first, min(last, first + (self.steps - 1) * STEP_SECONDS))
         if span.last < last and span.steps > _DAY_STEPS:
-            return replace(span, last=span.last // 86_400 * 86_400)
+            return replace(span, last=span.last // 86_400 * 86_400 - STEP_SECONDS)
         return span

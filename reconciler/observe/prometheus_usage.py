@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from reconciler.model.observation import ObservedName, SeriesKey
-from reconciler.model.pulled import Pulled, Restarted
+from reconciler.model.pulled import STEP_SECONDS, Pulled, Restarted
 from reconciler.model.samples import Samples
 from reconciler.model.workload import Resource, WorkloadKey
 from reconciler.observe.prometheus import Line, Prometheus
@@ -24,7 +24,19 @@ from reconciler.observe.prometheus_owners import Asking, Owners, PodName
 from reconciler.observe.prometheus_scope import RUNNING, Scope
 from reconciler.observe.usage_batch import MAX_CORES, MAX_MEMORY_BYTES
 
-STEP_SECONDS = 300
+__all__ = [
+    "CPU",
+    "MEMORY",
+    "RUNNING",
+    "STEP_SECONDS",
+    "Place",
+    "Span",
+    "Windows",
+    "namespaces",
+    "pull",
+    "scrape_seconds",
+    "series_by_cluster",
+]
 
 CPU = "container_cpu_usage_seconds_total"
 MEMORY = "container_memory_working_set_bytes"

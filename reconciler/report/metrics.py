@@ -43,6 +43,12 @@ class Metrics:
             registry=self.registry,
             buckets=REQUEST_BUCKETS,
         )
+        self._pulls = self._counter(
+            "trimtab_prometheus_pulls", "Times that Prometheus was asked, by how they ended.", "outcome"
+        )
+        self._pulled = self._counter(
+            "trimtab_prometheus_samples", "Samples from Prometheus: stored, or refused as no usage.", "result"
+        )
         Info("trimtab_build", "This Trimtab.", registry=self.registry).info({"version": __version__})
         for outcome in ("committed", "nothing", "rested", "failed"):
             self._passes.labels(outcome)
@@ -55,6 +61,12 @@ class Metrics:
         self._passes.labels(outcome).inc()
         for stage, time in seconds.items():
             self._stages.labels(stage).observe(time)
+
+    def pulled(self, samples: int, refused: int, *, failed: bool) -> None:
+        """Prometheus was asked; how many samples of usage that gave."""
+        self._pulls.labels("failed" if failed else "answered").inc()
+        self._pulled.labels("stored").inc(samples)
+        self._pulled.labels("refused").inc(refused)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request is over. ``route``: its template, empty where there is none; ``status`` 0: the client left before."""

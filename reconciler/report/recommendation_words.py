@@ -75,7 +75,9 @@ def words(
 
 
 def _move(group: Sequence[ContainerRecommendation], resource: Resource) -> Move | None:
-    changed = tuple(one for one in group if resource in one.changes)
+    every = tuple(one for one in group if resource in one.changes)
+    # The requests of init containers do not add to those that the pod has while it runs.
+    changed = tuple(one for one in every if not _is_init(one)) or every
     if not changed:
         return None
     olds = [one.current.request(resource) for one in changed]
@@ -85,6 +87,11 @@ def _move(group: Sequence[ContainerRecommendation], resource: Resource) -> Move 
         old=None if all(old is None for old in olds) else sum(old or 0 for old in olds),
         new=sum(one.recommended.request(resource) or 0 for one in changed),
     )
+
+
+def _is_init(one: ContainerRecommendation) -> bool:
+    container = one.workload.container(one.container)
+    return container is not None and container.role == "init"
 
 
 def _title(moves: Sequence[Move], name: str) -> str:
@@ -123,8 +130,7 @@ def _utilization(group: Sequence[ContainerRecommendation], moves: Sequence[Move]
         used, asked = 0.0, 0
         for one in group:
             summary, request = one.usage.get(resource), one.current.request(resource)
-            container = workload.container(one.container)
-            if summary is not None and request and (container is None or container.role != "init"):
+            if summary is not None and request and not _is_init(one):
                 used += summary.average * (1000 if resource == "cpu" else 1)
                 asked += request
         if asked:
@@ -144,12 +150,19 @@ def _change(moves: Sequence[Move], replicas: int, saving: Decimal, currency: str
     adjusted = [_LABEL[move.resource] for move in moves if move.limits_only]
     parts = []
     if asked:
-        per_pod = " in each pod" if any(len(move.containers) > 1 for move in moves) else ""
-        parts.append(f"requesting {' and '.join(asked)}{per_pod}")
+        parts.append(f"requesting {' and '.join(asked)}{_where(moves)}")
     if adjusted:
         parts.append(f"adjusting the limit of {' and '.join(adjusted)}")
     sentence = " and ".join(parts)
     return f"{sentence[:1].upper()}{sentence[1:]} {_effect(saving, currency)} for {counted(replicas, 'replica')}."
+
+
+def _where(moves: Sequence[Move]) -> str:
+    """Nothing where the pod has just one container."""
+    changed = {one.container for move in moves for one in move.containers}
+    if len(changed) > 1:
+        return " in each pod"
+    return f" for {changed.pop()}" if len(moves[0].containers[0].workload.containers) > 1 else ""
 
 
 def _asked(move: Move) -> str:
@@ -178,26 +191,34 @@ def _cause(
     group: Sequence[ContainerRecommendation], moves: Sequence[Move], parameters: Mapping[str, SizingParameters]
 ) -> str:
     several = len(group) > 1
-    said = [_figure(move, parameters, several=several) for move in moves]
+    named = {move.resource: _mover(move) for move in moves}
+    said = [_figure(move, named[move.resource], parameters, several=several) for move in moves]
     said += [_kills(one, several=several) for one in group if one.oom_kills]
+    others = {one.container for one in group if one.changes} - {one.container for one in named.values()}
+    if others:
+        said.append(f"{counted(len(others), 'other container')} would change too.")
     return " ".join(said)
 
 
-def _figure(move: Move, parameters: Mapping[str, SizingParameters], *, several: bool) -> str:
-    """The figure that the request was computed from, beside the request; of several containers, the one that moves most."""
-    resource = move.resource
-    one = max(
-        move.containers, key=lambda c: abs((c.recommended.request(resource) or 0) - (c.current.request(resource) or 0))
-    )
-    of = f" of {one.container}" if several else ""
+def _mover(move: Move) -> ContainerRecommendation:
+    """The container whose request moves most."""
+    return max(move.containers, key=lambda one: abs(_moved(one, move.resource)))
+
+
+def _moved(one: ContainerRecommendation, resource: Resource) -> int:
+    return (one.recommended.request(resource) or 0) - (one.current.request(resource) or 0)
+
+
+def _figure(
+    move: Move, one: ContainerRecommendation, parameters: Mapping[str, SizingParameters], *, several: bool
+) -> str:
+    """The figure that the request was computed from, beside the request."""
+    resource, of = move.resource, f" of {one.container}" if several else ""
     figure = f"{_statistic(one, parameters, resource)}{of} over {_span([one])} is {_use(one, parameters, resource)}"
     request = one.current.request(resource)
     if request is None:
-        sentence = f"No {_LABEL[resource]} request is set{f' on {one.container}' if several else ''}. {figure}"
-    else:
-        sentence = f"{figure} against a request of {_amount(resource, request)}"
-    others = len(move.containers) - 1
-    return f"{sentence}, and {counted(others, 'other container')} would change too." if others else f"{sentence}."
+        return f"No {_LABEL[resource]} request is set{f' on {one.container}' if several else ''}. {figure}."
+    return f"{figure} against a request of {_amount(resource, request)}."
 
 
 _STATISTIC: dict[Algorithm, str] = {

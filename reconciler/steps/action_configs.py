@@ -1,5 +1,6 @@
 """Action configs made through the API: what each means for one fleet repo of its organization."""
 
+import uuid
 from collections.abc import Iterable
 
 from reconciler.evaluate.filters import FilterError, parse
@@ -7,6 +8,7 @@ from reconciler.gate.windows import check_window
 from reconciler.model.action import ActionConfig, StoredAction
 from reconciler.model.fleet import Fleet
 from reconciler.model.inventory import Problem
+from reconciler.model.state import FleetState
 from reconciler.observe.action_fields import ActionFields, action_from
 from reconciler.observe.config_complaints import Complaint, written_path
 
@@ -53,6 +55,19 @@ def made_through_api(
         else:
             problems += [_problem(stored, complaint) for complaint in action]
     return tuple(actions), tuple(problems)
+
+
+def of_another_database(action_id: str, state: FleetState) -> bool:
+    """Whether an id, as a file of ours names it, is of a config that was made through the API, and not in this database.
+
+    Such ids are random, version 4; those of declared actions follow from names, version 5.
+    """
+    if action_id in state.ended_actions or any(action.id == action_id for action in state.actions):
+        return False
+    try:
+        return uuid.UUID(action_id).version == 4
+    except ValueError:
+        return False
 
 
 def _concerns(stored: StoredAction, fleet: Fleet, name: str) -> bool:

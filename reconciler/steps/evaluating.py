@@ -27,6 +27,7 @@ from reconciler.model.policy import ScalingPolicy
 from reconciler.model.recommendation import ContainerRecommendation
 from reconciler.model.window import parse_duration
 from reconciler.steps import gating, restoring, sizing
+from reconciler.steps.action_configs import of_another_database
 from reconciler.steps.catching_up import whole_history
 from reconciler.steps.container_groups import evaluate_containers
 from reconciler.steps.house import House
@@ -115,6 +116,7 @@ def actions_phase(house: House, scene: Scene) -> Evaluated:
         if action.action == "resourceQuotaRightSizing"
     ]
     downs, notes = _turndowns(house, scene, usable, index)
+    notes += [f"action {a.name}: {said}" for a in usable if (said := parse_filter(a.filter).caution)]
     winners, lost = one_winner_per_field([*requests, *(p for q in quotas for p in q.proposals), *downs])
     return Evaluated(
         proposals=tuple(_with_run(scene, p) for p in winners),
@@ -191,7 +193,9 @@ def _turndowns(
         landed=landed,
         cluster_ids=cluster_ids(scene),
     )
-    return [*proposals, *orphans], notes
+    foreign = {p.subject.id for p in orphans if of_another_database(p.subject.id, scene.state)}
+    notes += [f"action {owner} is not in this database; what it has turned down stays down" for owner in sorted(foreign)]
+    return [*proposals, *(p for p in orphans if p.subject.id not in foreign)], notes
 
 
 def _landed_turndowns(house: House, scene: Scene) -> dict[str, str]:
@@ -233,29 +237,37 @@ def recommend(house: House, scene: Scene, *, filter_text: str, window: str | Non
 
     :raises InputError: for a filter, window or profile that is none; a filter's error points at the column.
     """
-    matches = parse_filter(filter_text).matches
+    asked = parse_filter(filter_text)
+    caution = [Problem(path="--filter", message=asked.caution)] if asked.caution else []
     usable, problems = readable_actions(scene.state.actions)
     covering: list[Covering] = [(action, parse_filter(action.filter).matches) for action in usable]
-    override = _override(scene, window, profile)
+    override = override_of(scene.state.fleet.profiles, window, profile)
     found = sizing.size_all(house, scene, covering, override=override, figures=EVERYTHING).recommendations
     return Recommended(
-        recommendations=tuple(r for r in found if _matches(r, matches)),
+        recommendations=tuple(r for r in found if is_about(r, asked.matches)),
         currency=scene.state.fleet.pricing.currency,
-        problems=(*scene.problems, *problems),
+        problems=(*scene.problems, *problems, *caution),
     )
 
 
-def _matches(recommendation: ContainerRecommendation, matches: Callable[[FilterSubject], bool]) -> bool:
+def is_about(recommendation: ContainerRecommendation, matches: Callable[[FilterSubject], bool]) -> bool:
+    """Whether a filter matches the container that is sized."""
     container = recommendation.workload.container(recommendation.container)
     return container is not None and matches(subject_of(recommendation.workload, container))
 
 
-def _override(scene: Scene, window: str | None, profile: str | None) -> Callable[[SizingParameters], SizingParameters]:
+def override_of(
+    known_profiles: Mapping[str, SizingParameters], window: str | None, profile: str | None
+) -> Callable[[SizingParameters], SizingParameters]:
+    """What ``--window`` and ``--profile`` put over the parameters that count otherwise.
+
+    :raises InputError: for a window or profile that is none.
+    """
     given: dict[str, object] = {}
     if profile is not None:
-        profiles = {name.lower(): p for name, p in scene.state.fleet.profiles.items()}
+        profiles = {name.lower(): p for name, p in known_profiles.items()}
         if profile.lower() not in profiles:
-            known = ", ".join(sorted(scene.state.fleet.profiles))
+            known = ", ".join(sorted(known_profiles))
             raise InputError(f"--profile: {profile!r} is not known", hint=f"one of: {known}")
         chosen = profiles[profile.lower()]
         given = {name: getattr(chosen, name) for name in _OF_PROFILE}

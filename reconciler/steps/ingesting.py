@@ -4,13 +4,15 @@ An action is completed once: as a success when its cluster is seen to run it, as
 run any more. What happens to it later (a rollback, say) belongs to another story.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
 from reconciler.model.action import ActionConfig
 from reconciler.model.agent import ObjectStatus, StatusReport
+from reconciler.model.change import Change
 from reconciler.model.run import Outcome, RunAction
 from reconciler.model.state import FleetState
 from reconciler.model.window import Windows
@@ -25,7 +27,6 @@ NOBODY_REPORTS = timedelta(hours=24)
 LEASE_SECONDS = 5.0
 """How long to wait while another process makes a pass."""
 
-_LANDED = ("committed", "merged")
 _GONE = "not recommended any more"
 _UNDONE = "it was reverted before the cluster was seen to run it"
 
@@ -81,31 +82,46 @@ class _Ingestion:
     moment: _Moment
     changes: Mapping[str, Recorded]
     _reports: dict[str, StatusReport | None] = field(default_factory=dict)
+    _refused: dict[str, Mapping[str, Sequence[ObjectStatus]]] = field(default_factory=dict)
     _current: dict[tuple[str, str], str] = field(default_factory=dict)
+    _decided_in: dict[str, Collection[str]] = field(default_factory=dict)
 
     def completed(self, action: RunAction) -> RunAction | None:
         """The action as it ended; None while nothing is known."""
         said = self._said(action, self.changes.get(action.change_id))
         if said is None:
             return None
+        at = max(action.created_at, min(said.at, self.moment.now))  # the clock of whoever reverted it may be another
         errors = (said.error,) if said.error else ()
-        return action.model_copy(update={"outcome": said.outcome, "errors": errors, "completed_at": said.at})
+        return action.model_copy(update={"outcome": said.outcome, "errors": errors, "completed_at": at})
 
     def _said(self, action: RunAction, recorded: Recorded | None) -> _Said | None:
         if recorded is None or recorded.change.state == "superseded":
             return _Said("failure", self.moment.now, _GONE)
-        state, since = recorded.change.state, recorded.since
-        if state in OPEN_STATES:
+        if recorded.change.state == "dismissed":
+            return _Said("failure", recorded.since, self._dismissed(recorded))
+        if recorded.change.state in OPEN_STATES or action.run_id not in self._runs_of(recorded.change):
             return self._waiting(action)
-        if state == "applied":
-            return _Said("success", since)
-        if state in _LANDED:
-            report = self._report(action.cluster)
-            reported = report is not None and report.at > self.moment.now - NOBODY_REPORTS
-            return None if reported else _Said("success", recorded.landed_at or since)
-        if state == "failed":
+        return self._landed(action, recorded)
+
+    def _landed(self, action: RunAction, recorded: Recorded) -> _Said | None:
+        """Of a change that is on the branch, or was."""
+        if recorded.change.state == "applied":
+            return _Said("success", recorded.since)
+        if recorded.change.state == "failed":
             return self._failed(action, recorded)
-        return _Said("failure", since, _UNDONE if state == "reverted" else self._dismissed(recorded))
+        if recorded.change.state == "reverted":
+            return _Said("failure", recorded.since, _UNDONE)
+        report = self._report(action.cluster)
+        reported = report is not None and report.at > self.moment.now - NOBODY_REPORTS
+        return None if reported else _Said("success", recorded.landed_at or recorded.since)
+
+    def _runs_of(self, change: Change) -> Collection[str]:
+        """The runs that a change was last decided in: it may have waited for the next opening, and landed in that one."""
+        if change.id not in self._decided_in:
+            whole = self.stores.changes.find(change.id) or change
+            self._decided_in[change.id] = {decision.proposal.subject.run for decision in whole.decisions}
+        return self._decided_in[change.id]
 
     def _waiting(self, action: RunAction) -> _Said | None:
         """Held, or in an open pull request: that is over with the windows of the run. ``errors`` says what held it in them."""
@@ -135,11 +151,24 @@ class _Ingestion:
 
     def _failed(self, action: RunAction, recorded: Recorded) -> _Said:
         """One object that the API server refuses fails the change; its other objects are in force all the same."""
-        report = self._report(action.cluster)
-        if report is None:
+        if self._report(action.cluster) is None:
             return _Said("failure", recorded.since, recorded.change.failure)
-        mine = [f"{one.kind} {one.name}: {one.message or 'could not be applied'}" for one in _refused(report, action)]
+        refused = (
+            one for one in self._refused_in(action.cluster, action.parameters["namespace"]) if _is_of(one, action)
+        )
+        mine = [f"{one.kind} {one.name}: {one.message or 'could not be applied'}" for one in refused]
         return _Said("failure" if mine else "success", recorded.since, "; ".join(mine))
+
+    def _refused_in(self, cluster: str, namespace: str) -> Sequence[ObjectStatus]:
+        """What the cluster has refused of a namespace."""
+        if cluster not in self._refused:
+            report = self._report(cluster)
+            refused: dict[str, list[ObjectStatus]] = defaultdict(list)
+            for one in report.objects if report is not None else ():
+                if one.status == "failed":
+                    refused[one.namespace].append(one)
+            self._refused[cluster] = refused
+        return self._refused[cluster].get(namespace, ())
 
     def _report(self, cluster: str) -> StatusReport | None:
         if cluster not in self._reports:
@@ -154,18 +183,12 @@ class _Ingestion:
         return f"rejected by {given.by}{f': {given.reason}' if given.reason else ''}"
 
 
-def _refused(report: StatusReport, action: RunAction) -> Iterator[ObjectStatus]:
-    """The objects of the action that the cluster has refused."""
+def _is_of(one: ObjectStatus, action: RunAction) -> bool:
+    """Whether a refused object, in the action's namespace, is one that the action has changed."""
     named = action.parameters
-    for one in report.objects:
-        if one.status != "failed" or one.namespace != named["namespace"]:
-            continue
-        if action.action == "containerRequestRightSizing":
-            kinds = (named["controllerKind"], "horizontalpodautoscaler")  # ours is named after what it scales
-            mine = one.kind.lower() in kinds and one.name == named["controllerName"]
-        elif action.action == "resourceQuotaRightSizing":
-            mine = (one.kind, one.name) == ("ResourceQuota", named["name"])
-        else:
-            mine = True
-        if mine:
-            yield one
+    if action.action == "containerRequestRightSizing":
+        kinds = (named["controllerKind"], "horizontalpodautoscaler")  # ours is named after what it scales
+        return one.kind.lower() in kinds and one.name == named["controllerName"]
+    if action.action == "resourceQuotaRightSizing":
+        return (one.kind, one.name) == ("ResourceQuota", named["name"])
+    return True

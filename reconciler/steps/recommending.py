@@ -6,6 +6,7 @@ not recommended any more (*archived*). At most one of a workload is open; what i
 
 import hashlib
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,6 @@ from reconciler.evaluate.recommended import Group, Refused
 from reconciler.model.action import SizingParameters
 from reconciler.model.change import Change, ValueEdit
 from reconciler.model.recommendation import ContainerSizes, RecommendationStatus, WorkloadRecommendation
-from reconciler.model.workload import WorkloadKey
 from reconciler.report.recommendation_words import words
 from reconciler.steps.deciding import Worked
 from reconciler.steps.house import House
@@ -33,6 +33,8 @@ _NOT_SHOWN = ("updated_at", "analyzed_at", "change_id")
 _FORM = 1
 """Raised whenever the same recommendation would be stored or worded differently."""
 
+_DAY = 86_400
+
 Site = tuple[str, str]
 """A workload as edits name it: its root, and its identity where the component runs."""
 
@@ -42,7 +44,8 @@ Edits = Mapping[Site, Sequence[ValueEdit]]
 def keep_recommendations(house: House, worked: Worked) -> None:
     """Bring the stored recommendations up to date with a pass that has landed what it could; writes only what changed.
 
-    What only moves with the figures behind it (average use, samples) is written anew once a UTC day.
+    What only moves with the figures behind it (average use, samples) is written anew once a day, at an instant of each
+    workload's own: ten thousand at once would hold a pass up.
     """
     store, now = house.stores.recommendations, worked.scene.now
     opened = store.opened(house.name)
@@ -69,7 +72,7 @@ def _taken_back(
         place = (row.cluster, row.namespace, row.kind, row.name)
         status: RecommendationStatus = "archived" if place in opened else "dismissed"
         rows[row.id] = _ended(row, status, now)
-        opened.setdefault(place, OpenOne(row.id, status, row.change_id, "", row.created_at))
+        opened.setdefault(place, OpenOne(row.id, status, row.change_id, ""))
     return rows
 
 
@@ -142,15 +145,25 @@ class _Facts:
         return {cluster.name: fleet.cluster_id(cluster.name) for cluster in fleet.clusters}
 
     @cached_property
+    def second(self) -> int:
+        return int(self.scene.now.timestamp())
+
+    @cached_property
     def common(self) -> str:
-        """A digest of what all recommendations of a UTC day have in common."""
+        """A digest of what all recommendations have in common."""
         fleet = self.scene.state.fleet
         sized = sorted((action_id, repr(params)) for action_id, params in self.parameters.items())
-        parts = (_FORM, self.scene.now.date(), fleet.name, repr(fleet.pricing), sized)
+        parts = (_FORM, fleet.name, repr(fleet.pricing), sized)
         return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+
+    def day_of(self, place: Place) -> int:
+        """The number of the workload's day, which begins at a second of its own."""
+        return (self.second + zlib.crc32("|".join(place).encode()) % _DAY) // _DAY
 
     def written(self, group: Group, change_id: str) -> Sequence[ValueEdit]:
         """What has landed about a workload: in this pass, or in the change that its recommendation waited for."""
+        if not self.landed and not self.landed_before:
+            return ()
         site = site_of(group)
         return self.landed.get(site) or self.landed_before.get(change_id, {}).get(site, ())
 
@@ -169,10 +182,9 @@ class _Case(NamedTuple):
     digest: str
 
 
-def _cases(facts: _Facts, groups: Mapping[WorkloadKey, Group], opened: Mapping[Place, OpenOne]) -> Iterator[_Case]:
+def _cases(facts: _Facts, groups: Mapping[Place, Group], opened: Mapping[Place, OpenOne]) -> Iterator[_Case]:
     left = dict(opened)
-    for key, group in groups.items():
-        place = (key.cluster, key.namespace, key.kind, key.name)
+    for place, group in groups.items():
         if case := _case(facts, place, group, left.pop(place, None)):
             yield case
     for place, one in left.items():
@@ -197,8 +209,9 @@ def _case(facts: _Facts, place: Place, group: Group, one: OpenOne | None) -> _Ca
 
 
 def _digest(facts: _Facts, place: Place, group: Group) -> str:
-    beside = (facts.common, facts.cluster_ids.get(place[0]), facts.uids.get(place), facts.changes.get(site_of(group)))
-    return recommended.digest_of(group, *beside)
+    change = facts.changes.get(site_of(group)) if facts.changes else None
+    beside = (facts.common, facts.cluster_ids.get(place[0]), facts.uids.get(place), change)
+    return recommended.digest_of(group, *beside, facts.day_of(place))
 
 
 def _brought_up(

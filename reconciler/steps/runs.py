@@ -7,7 +7,7 @@ the object, so that the next pass, another process, or the same one after a cras
 import hashlib
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -35,17 +35,49 @@ _HARD = {
 }
 """Keys of ``spec.hard`` as the Actions API calls them; of two names of one figure, the longer one counts."""
 
+_DIGEST = "runs"
+"""What is remembered of the runs of the last pass."""
+
 Parameters = dict[str, str]
 
 
 def record(house: House, worked: Worked) -> None:
-    """Write down the runs of a pass. What this process wrote down before, and is the same still, costs nothing."""
-    changes = (*worked.ready, *worked.held)
-    for run, actions in runs_of(worked.scene, changes, worked.recommendations, fleet=house.name):
-        key, digest = f"run:{run.id}", _digest(actions)
-        if house.parsed.get(key) != digest:
-            house.stores.runs.record(run, actions)
-            house.parsed[key] = digest
+    """Write down the runs of a pass. What this process wrote down before, and is the same still, costs nothing.
+
+    A change goes on under its id when one of its actions is not recommended any more: that action leaves it.
+    """
+    scene, changes = worked.scene, (*worked.ready, *worked.held)
+    found = runs_of(scene, changes, worked.recommendations, fleet=house.name)
+    digest = _digest(action for _, actions in found for action in actions)
+    if house.parsed.get(_DIGEST) == digest:
+        return
+    for run, actions in found:
+        house.stores.runs.record(run, actions)
+    _leave(house, scene, {change.id for change in changes}, {action.id for _, actions in found for action in actions})
+    house.parsed[_DIGEST] = digest
+
+
+def _leave(house: House, scene: Scene, carried: Collection[str], standing: Collection[str]) -> None:
+    """Take out of the changes that go on (``carried``) what the pass has not decided again (actions but ``standing``)."""
+    left: dict[str, list[RunAction]] = defaultdict(list)
+    for action in house.stores.runs.pending(house.name):
+        if action.change_id in carried and action.id not in standing and _goes_on(scene, action):
+            left[action.run_id].append(action.model_copy(update={"change_id": ""}))
+    for actions in left.values():
+        house.stores.runs.record(_run_of(actions[0], scene), actions)
+
+
+def _goes_on(scene: Scene, action: RunAction) -> bool:
+    """Whether the action's run is the one in hand."""
+    config = next((one for one in scene.state.actions if one.id == action.action_id), None)
+    if config is None or not gating.is_open(scene, config, action.cluster):
+        return False
+    return gating.run_id(scene, config, action.cluster) == action.run_id
+
+
+def _run_of(action: RunAction, scene: Scene) -> Run:
+    shared = action.model_dump(include={"organization", "fleet", "action_id", "config_name", "action"})
+    return Run(id=action.run_id, start=scene.now, **shared)
 
 
 def runs_of(

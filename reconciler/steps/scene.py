@@ -115,6 +115,7 @@ def read_fleet_of(house: House, view: View) -> FleetState:
         update={
             "policies": (*state.policies, *(policy for policy in made if concerns(policy, state.fleet))),
             "ended_policies": house.stores.policies.ended(state.fleet.name),
+            "ended_actions": house.stores.action_configs.ended(state.fleet.name),
             "actions": (*state.actions, *actions),
             "problems": (*state.problems, *problems),
             "actions_complete": state.actions_complete and not problems,

@@ -9,6 +9,7 @@ from reconciler.evaluate.sizing import recommend
 from reconciler.evaluate.sizing_context import SizingContext
 from reconciler.evaluate.sizing_cover import Covering, pick_action
 from reconciler.evaluate.sizing_proposals import proposals
+from reconciler.evaluate.sizing_sums import ClusterLimits, with_sums_said
 from reconciler.model.action import ActionConfig, SizingParameters
 from reconciler.model.change import Proposal, Subject
 from reconciler.model.inventory import LimitRangeItem, PersonHpa, Quota
@@ -122,7 +123,11 @@ def size_all(
                 if key not in contexts:
                     contexts[key] = _context(scene, root, action, history, override)
                 found += [r for r in recommend(workload, contexts[key]) if r.container in names]
-    return Sized(tuple(found), contexts)
+    return Sized(with_sums_said(found, {name: _limits(one) for name, one in history.clusters.items()}), contexts)
+
+
+def _limits(around: _Around) -> ClusterLimits:
+    return ClusterLimits(quotas=around.quotas, limit_ranges=around.limit_ranges, largest_node=around.largest_node)
 
 
 def _by_action(

@@ -60,6 +60,12 @@ class ActionConfigStore:
             rows = connection.execute(query.order_by(action_configs.c.created_at, action_configs.c.id)).mappings()
             return tuple(_stored(row) for row in rows)
 
+    def ended(self, organization: str) -> frozenset[str]:
+        """The ids of the configs that were deleted."""
+        deleted = (action_configs.c.organization == organization, action_configs.c.deleted_at.is_not(None))
+        with reading(self._engine) as connection:
+            return frozenset(connection.execute(select(action_configs.c.id).where(*deleted)).scalars())
+
 
 def _body(stored: StoredAction) -> str:
     return stored.model_dump_json(by_alias=True, exclude={"id", "organization", "created_at", "updated_at"})

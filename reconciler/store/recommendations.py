@@ -2,15 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
 
 from reconciler.model.change import ChangeState
 from reconciler.model.recommendation import OPEN_STATUSES, Priority, RecommendationStatus, Risk, WorkloadRecommendation
-from reconciler.store.instants import from_micros, to_micros
+from reconciler.store.instants import to_micros
 from reconciler.store.tables import changes, recommendations
 from reconciler.store.transactions import chunks_of, execute_many, fetch_raw, reading, upsert_into, writing
 
@@ -45,15 +44,13 @@ class Wanted:
     clusters: Collection[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OpenOne:
+class OpenOne(NamedTuple):
     """What a pass needs to know of an open recommendation to see that it still is the same."""
 
     id: str
     status: RecommendationStatus
     change_id: str
     digest: str
-    created_at: datetime
 
 
 class RecommendationStore:
@@ -108,14 +105,10 @@ class RecommendationStore:
 
     def opened(self, fleet: str) -> dict[Place, OpenOne]:
         """As :meth:`open_of`, in a fraction of the time: only what tells whether one still is the same."""
-        columns = ("id", "status", "change_id", "digest", "created_at")
-        query = select(*_PLACE, *(recommendations.c[name] for name in columns)).where(*_open(fleet))
+        columns = (recommendations.c[name] for name in OpenOne._fields)
         with reading(self._engine) as connection:
-            rows = fetch_raw(connection, query)
-        return {
-            (cluster, namespace, kind, name): OpenOne(rec_id, status, change_id, digest, from_micros(created))
-            for cluster, namespace, kind, name, rec_id, status, change_id, digest, created in rows
-        }
+            rows = fetch_raw(connection, select(*_PLACE, *columns).where(*_open(fleet)))
+        return {row[:4]: OpenOne._make(row[4:]) for row in rows}
 
     def of_ids(self, ids: Iterable[str]) -> dict[str, WorkloadRecommendation]:
         """Recommendations by id; ids that nothing has are left out."""

@@ -167,15 +167,16 @@ def _runs(
     organization: str, since: datetime, until: datetime, clusters: Collection[str] | None
 ) -> Select[tuple[Any, ...]]:
     """The query of the runs with a part in the window, and an action that is to be seen."""
-    seen = (run_actions.c.organization == organization, *_within("", clusters))
     # From one end of an index of actions, instead of looking at all actions of every run there ever was.
-    going_on = or_(run_actions.c.completed_at.is_(None), run_actions.c.completed_at >= to_micros(since))
-    lasting = action_runs.c.id.in_(select(run_actions.c.run_id).where(*seen, going_on))
+    mine = select(run_actions.c.run_id).where(run_actions.c.organization == organization, *_within("", clusters))
+    going_on = mine.where(run_actions.c.completed_at.is_(None))
+    ended_since = mine.where(run_actions.c.completed_at >= to_micros(since))
+    begun_since = action_runs.c.started_at >= to_micros(since)
     return select(action_runs).where(
         action_runs.c.organization == organization,
         action_runs.c.started_at < to_micros(until),
-        or_(action_runs.c.started_at >= to_micros(since), lasting),
-        exists().where(run_actions.c.run_id == action_runs.c.id, *seen),
+        or_(begun_since, action_runs.c.id.in_(going_on), action_runs.c.id.in_(ended_since)),
+        exists().where(run_actions.c.run_id == action_runs.c.id, *_within("", clusters)),
     )
 
 

@@ -385,7 +385,7 @@ run_actions = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("completed_at", BigInteger),
     Column("body", Text, nullable=False),
-    Index("ix_run_actions_run", "run_id", "outcome"),
+    Index("ix_run_actions_run", "run_id", "outcome", "completed_at", "cluster"),
     Index("ix_run_actions_completed", "organization", "completed_at", "id"),
     Index("ix_run_actions_fleet", "fleet", "outcome"),
 )

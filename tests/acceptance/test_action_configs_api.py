@@ -101,6 +101,7 @@ def message(answer: Any, code: int = 400) -> str:
 
 
 def make(served: Served, config: dict[str, Any] | None = None, **fields: Any) -> Any:
+    served.clock.forward(seconds=1)
     body = {"scope": "global", "action": "rightsizing", "config": config or {"profile": "Production"}, **fields}
     return data(served.client.post("/action/config", json=body))
 
@@ -148,6 +149,16 @@ def test_a_config_is_echoed_as_it_was_sent_under_its_old_names_too(served: Serve
     assert state is not None
     (read,) = (action for action in state.actions if action.source == "API")
     assert (read.sizing.target_utilization_ram, read.sizing.cpu) == (0.7, True)
+
+
+def test_a_config_means_the_same_in_git_and_through_the_api(served: Served) -> None:
+    (declared,) = listed(served)
+    make(served, declared["config"], name=declared["name"])
+    served.reconcile()
+    state = served.steward.watch.state
+    assert state is not None
+    in_git, made = (action.model_dump(exclude={"id", "source", "path"}) for action in state.actions)
+    assert made == in_git
 
 
 def test_a_name_that_is_left_out_is_made_up_and_kept(served: Served) -> None:
@@ -420,6 +431,9 @@ def test_a_namespace_that_a_config_turned_down_comes_up_when_the_config_is_delet
     served.reconcile()
     file = "clusters/prod/trimtab/shop/turndown/turndown.yaml"
     assert "replicas: 0" in repo.show(file)
+    repo.env.pop("TRIMTAB_DATABASE_URL")
+    elsewhere = repo.at("plan", code=0)
+    assert f"action {made['id']} is not in this database" in elsewhere.text
     data(served.client.delete("/action/config", params={"id": made["id"]}))
     served.reconcile()
     assert file not in repo.files()

@@ -225,16 +225,16 @@ def test_a_limited_key_sees_its_clusters_only(served: Served) -> None:
 
 WITH_WINDOW = ["/actions/completed", "/actions/runs"]
 PAGED = [*WITH_WINDOW, "/action/heartbeats"]
-NUL = "a\x00b"
+LONG = "x" * 301
 REFUSED: list[tuple[list[str], dict[str, str], str]] = [
     (WITH_WINDOW, {}, "window"),
     *((WITH_WINDOW, {"window": text}, "window") for text in ("", "7", "soon", "7d offset", "1,0", "9" * 400)),
     *((PAGED, {name: text}, name) for name in ("limit", "offset") for text in ("-1", "x", "", "1.5", "9" * 30)),
     *((["/actions/completed"], {"type": text}, "type") for text in ("delete", "RightSizing")),
     (["/actions/completed"], {"status": "pending"}, "status"),
-    (["/actions/completed", "/action/heartbeats"], {"cluster": NUL}, "cluster"),
-    (["/actions/runs"], {"runId": NUL}, "runId"),
-    *((["/action/heartbeats"], {name: text}, name) for name in ("start", "end") for text in ("7d", "2026-06-17", NUL)),
+    (["/actions/completed", "/action/heartbeats"], {"cluster": LONG}, "cluster"),
+    (["/actions/runs"], {"runId": LONG}, "runId"),
+    *((["/action/heartbeats"], {name: text}, name) for name in ("start", "end") for text in ("7d", "2026-06-17", LONG)),
     (["/action/heartbeats"], {"start": "2026-06-17T10:00:00Z", "end": "2026-06-17T09:00:00Z"}, "end"),
 ]  # fmt: skip
 

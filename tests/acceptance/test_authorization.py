@@ -21,6 +21,7 @@ from reconciler.model.access import SCOPES, Scope, grants
 from reconciler.model.agent import Command, DockerScale
 from reconciler.model.run import Heartbeat, Run, RunAction
 from support.fleets import FleetRepo, fleet_yaml, new_fleet
+from support.recommended import recommendation
 from support.served import Served, serving
 
 MARK = "xyzzy"
@@ -38,6 +39,13 @@ PUBLIC = {
 POLICY = {"name": f"{MARK} two", "runtime": "kubernetes", "targetRef": f"{MARK}/two", "cpuTargetPercent": 70}
 AGENT = {"name": f"{MARK}-new", "version": "1", "platform": "docker", "hostname": f"{MARK}-new-01"}
 PUSH = {"timestamp": "2026-06-17T10:00:00Z", "containers": [], "nodes": [], "pods": []}
+ACTION = {
+    "scope": "cluster",
+    "cluster": MARK,
+    "name": f"{MARK} two",
+    "action": "containerRequestRightSizing",
+    "config": {"profile": "Production"},
+}
 REPORT = {"revision": "0" * 40, "objects": []}
 
 
@@ -49,6 +57,7 @@ class Route:
     body: Any = None
     about_one: bool = False
     query: dict[str, str] | None = None
+    bearer_only: bool = False
 
 
 ROUTES: dict[str, Route] = {
@@ -69,9 +78,16 @@ ROUTES: dict[str, Route] = {
     "GET /api/v1/status": Route("changes:read"),
     "GET /api/v1/windows": Route("changes:read"),
     "GET /actions/completed": Route("actions:read", query={"window": "7d"}),
+    "GET /action/enabled": Route("actions:read"),
+    "GET /action/configs": Route("actions:read"),
+    "GET /action/config": Route("actions:read", query={"id": "{action_config_id}"}, about_one=True),
+    "POST /action/config": Route("actions:write", ACTION),
+    "DELETE /action/config": Route("actions:write", query={"id": "{action_config_id}"}, about_one=True),
     "GET /actions/runs": Route("actions:read", query={"window": "7d"}),
     "GET /action/heartbeats": Route("actions:read"),
     "GET /action/heartbeats/latest": Route("actions:read"),
+    "GET /v1/recommendations": Route("recommendations:read", bearer_only=True),
+    "GET /v1/recommendations/{rec_id}": Route("recommendations:read", about_one=True, bearer_only=True),
     "POST /api/v1/agents/{agent_id}/push": Route(None, PUSH),
     "GET /api/v1/agents/{agent_id}/commands": Route(None),
     "POST /api/v1/agents/{agent_id}/commands/{command_id}/result": Route(None, {"status": "succeeded", "message": ""}),
@@ -124,7 +140,7 @@ class Stage:
         self.served.clock.forward(seconds=2)
         method, template = name.split()
         values = self.ids | ({"agent_id": self.agent_id} if ROUTES[name].scope is None else {}) | other
-        query = ROUTES[name].query
+        query = {key: value.format(**values) for key, value in (ROUTES[name].query or {}).items()}
         more = {"params": {"wait": 0}} if template.endswith("/commands") else {"params": query} if query else {}
         return self.served.client.request(
             method, template.format(**values), headers=headers, json=ROUTES[name].body, **more
@@ -155,7 +171,12 @@ def stage(repo: FleetRepo, database_url: str, tmp_path: Path) -> Iterator[Stage]
         )  # fmt: skip
         served.server.stores.commands.issue([command])
         _action_run(served, now)
+        action = served.client.post("/action/config", json={**ACTION, "name": f"{MARK} one"}).json()["data"]
         ids = {"policy_id": policy_id, "change_id": change_id, "agent_id": doomed, "command_id": command.id}
+        ids["action_config_id"] = action["id"]
+        recommended = recommendation(MARK, cluster=MARK, cluster_id="", namespace=MARK)
+        served.server.stores.recommendations.save([recommended])
+        ids["rec_id"] = recommended.id
         served.client.headers.pop("Authorization")
         yield Stage(served, ids, {agent_id: token}, agent_id)
 
@@ -236,6 +257,7 @@ def test_every_route_is_listed_with_who_may_use_it(tmp_path: Path) -> None:
         method, template = name.split()
         security = documented[template][method.lower()]["security"]
         expected = [{"agent": []}] if route.scope is None else [{"bearer": [route.scope]}, {"apiKey": [route.scope]}]
+        expected = expected[:1] if route.bearer_only else expected
         assert security == expected, f"{name} is documented to need something else"
 
 
@@ -300,4 +322,6 @@ def _still_there(stage: Stage) -> None:
     assert (policy["name"], policy["maxReplicas"]) == (f"{MARK} one", 10)
     change = stage.ask("GET /api/v1/changes/{change_id}", stage.served.key("changes:read")).json()
     assert change["state"] == "held"
+    (action,) = stage.ask("GET /action/configs", stage.served.key("actions:read")).json()["data"]
+    assert (action["id"], action["name"]) == (stage.ids["action_config_id"], f"{MARK} one")
     assert {agent.id for agent in stores.agents.list("acme")} == {stage.agent_id, stage.ids["agent_id"]}

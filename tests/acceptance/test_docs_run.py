@@ -49,7 +49,7 @@ docker exec trimtab trimtab key create --org acme --name ci --scope scaling:writ
 """The only blocks of commands that are not run here: they set up what the tests run in, go on for ever, or (containers) are
 run by tests/integration/test_image.py."""
 
-NO_TABLE = {"init", "demo", "serve", "key create", "key revoke"}
+NO_TABLE = {"init", "demo", "serve", "key create", "key revoke", "licence create"}
 
 BEGIN = "$ "
 COLUMNS = "100"
@@ -203,7 +203,7 @@ def reader(pristine: tuple[Path, Path, str]) -> Path:
     return home
 
 
-SERVED = {"docs/agents.md", "docs/policies.md", "docs/server.md"}
+SERVED = {"docs/actions.md", "docs/agents.md", "docs/policies.md", "docs/recommendations.md", "docs/server.md"}
 """Pages whose commands ask a server: it serves the demo's fleet at ``$URL``, and ``$KEY`` may do everything."""
 
 

@@ -21,6 +21,7 @@ from schemathesis.checks import (
 from schemathesis.config import SchemathesisConfig
 
 from support.fleets import fleet_yaml, new_fleet
+from support.recommended import recommendation
 from support.served import Served, serving
 
 CHECKS = [
@@ -44,6 +45,7 @@ spec:
     metadata: {{labels: {{app: {name}}}}}
     spec: {{containers: [{{name: main, image: main, resources: {{requests: {{cpu: 100m, memory: 64Mi}}}}}}]}}
 """
+RECOMMENDED = recommendation()
 HARD_TO_REACH = {"POST /api/v1/agents/{agent_id}/commands/{command_id}/result"}
 """Operations whose success is another test's; here they are refused in every documented way."""
 
@@ -67,6 +69,7 @@ def served(tmp_path: Path, database_url: str) -> Iterator[Served]:
             policy = POLICY | {"name": name, "targetRef": f"shop/{name}", "approvalRequired": name == "two"}
             assert running.client.post("/api/v1/scaling/policies", json=policy).status_code == 201
         running.reconcile()
+        running.server.stores.recommendations.save([RECOMMENDED])
         assert {item["state"] for item in running.client.get("/api/v1/changes").json()["items"]} == {
             "held",
             "committed",
@@ -113,13 +116,15 @@ def _boundaries(api: BaseSchema, operation: APIOperation[Any, Any, Any, Any], se
 
 
 def _ask(case: Case, served: Served) -> int:
-    """Most requests are about things that are there; agents come with their own token; nobody waits for commands."""
+    """Three requests of four are about things that are there; agents come with their own token; nobody waits for commands."""
     served.clock.forward(seconds=1)
+    there = int(served.clock().timestamp()) % 4 > 0
     agent_id, token = served.agent("prod", cluster="prod")
-    known = {"agent_id": agent_id, "policy_id": _policy(served), "change_id": _change(served)}
-    for name, value in case.path_parameters.items():
-        if name in known and sum(map(ord, str(value))) % 4:
-            case.path_parameters[name] = known[name]
+    known = {"agent_id": agent_id, "policy_id": _policy(served), "change_id": _change(served), "rec_id": RECOMMENDED.id}
+    for name in known.keys() & case.path_parameters.keys() if there else ():
+        case.path_parameters[name] = known[name]
+    if case.path == "/action/config" and there:
+        case.query["id"] = _action_config(served)
     if case.path.endswith("/commands") and _would_wait(case.query.get("wait", 25)):
         case.query["wait"] = 0
     if isinstance(case.body, dict) and "timestamp" in case.body and len(str(case.body["timestamp"])) > 20:
@@ -136,6 +141,13 @@ def _policy(served: Served) -> str:
         return stored[0].id
     policy = POLICY | {"name": "again", "targetRef": "shop/one"}
     return str(served.client.post("/api/v1/scaling/policies", json=policy).json()["id"])
+
+
+def _action_config(served: Served) -> str:
+    """An action config that is there and may be deleted."""
+    made = [stored.id for stored in served.server.stores.action_configs.of("acme") if stored.scope == "global"]
+    body = {"scope": "global", "action": "rightsizing", "config": {"profile": "Production"}}
+    return made[0] if made else str(served.client.post("/action/config", json=body).json()["data"]["id"])
 
 
 def _change(served: Served) -> str:

@@ -18,11 +18,17 @@ SCALARS = {
     "pod": "pod",
     "provider": "provider",
 }
-ALIASES = ["department", "environment", "owner", "product", "team"]
+ALIASES = {
+    "department": ["department"],
+    "environment": ["environment", "env"],
+    "owner": ["owner"],
+    "product": ["product", "app"],
+    "team": ["team"],
+}
 OPERATORS = [":", "!:", "~:", "!~:", "<~:", "!<~:", "~>:", "!~>:"]
 
 words = st.sampled_from(["", "a", "b", "ab", "ba", "Ab", "a b", "(a", "a+b|", "a\\", "é"])
-keys = st.sampled_from(["a", "b", "app.io/a-b", "app_io_a_b", "team", "owner"])
+keys = st.sampled_from(["a", "b", "app.io/a-b", "app_io_a_b", "team", "owner", "env", "environment", "app"])
 
 
 @dataclass(frozen=True)
@@ -97,19 +103,25 @@ def naive_leaf(leaf: Leaf, operator: str, value: str, subject: FilterSubject) ->
         if not subject.services:
             return presence == ":" and value == ""
         return any(naive_text(presence, service, value) for service in subject.services)
-    if leaf.field in ("label", "annotation") or leaf.field in ALIASES:
-        names = subject.annotations if leaf.field == "annotation" else subject.labels
-        if leaf.field not in ALIASES and not leaf.key:
-            pairs = [(name, value) for name in names]
-            pairs += [(prometheus(name), value) for name in names] + [(name, prometheus(value)) for name in names]
-            return any(naive_text(presence, name, wanted) for name, wanted in pairs)
-        key = leaf.key or leaf.field
-        spelled = [key] * (key in names) or [n for n in names if key == prometheus(n) or n == prometheus(key)]
-        return naive_text(operator, names[spelled[0]] if spelled else "", value)
+    if leaf.field in ALIASES:
+        there = [m[n] for m in (subject.labels, subject.annotations) for n in ALIASES[leaf.field] if n in m]
+        return naive_text(operator, [*there, ""][0], value)
+    if leaf.field in ("label", "annotation"):
+        return naive_map(leaf, operator, value, subject.labels if leaf.field == "label" else subject.annotations)
     actual = getattr(subject, SCALARS[leaf.field])
     if leaf.field == "controllerKind":
         return naive_text(operator, actual.lower(), value.lower())
     return naive_text(operator, actual, value)
+
+
+def naive_map(leaf: Leaf, operator: str, value: str, names: dict[str, str]) -> bool:
+    if not leaf.key:
+        pairs = [(name, value) for name in names]
+        pairs += [(prometheus(name), value) for name in names] + [(name, prometheus(value)) for name in names]
+        return any(naive_text(":" if operator == "~:" else operator, name, wanted) for name, wanted in pairs)
+    key = leaf.key
+    spelled = [key] * (key in names) or [n for n in names if key == prometheus(n) or n == prometheus(key)]
+    return naive_text(operator, names[spelled[0]] if spelled else "", value)
 
 
 def naive(tree: Leaf | Group, subject: FilterSubject) -> bool:

@@ -93,9 +93,10 @@ def _make_blocks(data: Path, text: str) -> None:
 
 @dataclass
 class Running:
-    """A Prometheus that can be asked at ``url``."""
+    """A Prometheus that can be asked at ``url``; ``data``: the folder of its storage."""
 
     url: str
+    data: Path
     process: "subprocess.Popen[bytes]"
     log: Path = field(repr=False)
 
@@ -112,13 +113,18 @@ class Running:
 
 
 @contextmanager
-def prometheus_with(samples: Sequence[Sampled], *options: str) -> Iterator[Running]:
-    """A server that knows ``samples``. ``options``: of its command line, such as ``--query.max-samples=1000``."""
+def prometheus_with(samples: Sequence[Sampled] | Running, *options: str) -> Iterator[Running]:
+    """A server that knows ``samples``, or what another one was given. ``options``: of its command line, such as
+    ``--query.max-samples=1000``.
+    """
     home = Path(tempfile.mkdtemp(prefix="trimtab-prometheus-", dir="/tmp"))
     try:
         data = home / "data"
-        data.mkdir()
-        fill(data, samples)
+        if isinstance(samples, Running):
+            shutil.copytree(samples.data, data, ignore=shutil.ignore_patterns("wal", "chunks_head", "lock", "queries*"))
+        else:
+            data.mkdir()
+            fill(data, samples)
         running = _start(home, data, options)
         try:
             running.url = f"http://{_address(running)}"
@@ -141,7 +147,7 @@ def _start(home: Path, data: Path, options: Sequence[str]) -> Running:
         process = subprocess.Popen(
             command, env={"PATH": os.environ["PATH"]}, cwd=home, stdout=out, stderr=out, start_new_session=True
         )
-    return Running("", process, log)
+    return Running("", data, process, log)
 
 
 @tenacity.retry(

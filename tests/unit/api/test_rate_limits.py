@@ -83,6 +83,18 @@ def test_what_needs_no_credentials_is_not_limited(client: TestClient) -> None:
 def test_a_limit_that_cannot_be_read_is_named_at_the_start() -> None:
     with pytest.raises(InputError, match="TRIMTAB_RATE_LIMIT: 'often' is not a rate limit"):
         Limits("often", SetClock())
+    with pytest.raises(InputError, match="TRIMTAB_RECOMMENDATIONS_RATE_LIMIT: 'rarely' is not a rate limit"):
+        Limits("1/minute", SetClock(), {"recommendations": "rarely"})
+
+
+def test_a_family_with_a_limit_of_its_own_counts_for_itself() -> None:
+    limits = Limits("2/minute", SetClock(), {"few": "1/minute", "same": "2/minute"})
+    for family in ("few", "same", "same", "other", ""):
+        limits.count("key", "a", family)
+    for family in ("few", "same", "other", ""):
+        with pytest.raises(TooManyRequests):
+            limits.count("key", "a", family)
+    limits.count("key", "b", "few")
 
 
 def test_counters_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:

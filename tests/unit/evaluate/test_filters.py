@@ -145,6 +145,21 @@ def test_the_name_of_an_alias_wins_over_what_kubecost_ships_with() -> None:
     assert parse('environment:"own" + product:"own"').matches(both)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('namespace:"a" + (label[pod]:"b" | team:"c")', ""),
+        ("", ""),
+        ('namespace:"a" + (pod!:"b" | cluster:"c")', "asks for pod, which reads as empty"),
+        ('services:"a" | node:"b" | services:"c"', "asks for node and services, which read as empty"),
+    ],
+)
+def test_what_only_a_running_pod_has_is_said_to_be_unknown(text: str, said: str) -> None:
+    caution = parse(text).caution
+    assert said in caution
+    assert bool(caution) == bool(said)
+
+
 def test_the_exact_spelling_wins() -> None:
     both = FilterSubject(labels={"a.b": "dotted", "a_b": "sanitized", "a-b": "dashed"})
     assert parse('label[a.b]:"dotted"').matches(both)

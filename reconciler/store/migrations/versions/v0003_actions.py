@@ -58,7 +58,7 @@ def _runs() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.ForeignKeyConstraint(["run_id"], ["action_runs.id"]),
     )
-    op.create_index("ix_run_actions_run", "run_actions", ["run_id", "outcome"])
+    op.create_index("ix_run_actions_run", "run_actions", ["run_id", "outcome", "completed_at", "cluster"])
     op.create_index("ix_run_actions_completed", "run_actions", ["organization", "completed_at", "id"])
     op.create_index("ix_run_actions_fleet", "run_actions", ["fleet", "outcome"])
 
