@@ -9,7 +9,7 @@ class Scale:
 
     ``policies`` of the large fleet's workloads have a scaling policy. ``step``: seconds between samples of its history.
     ``series``: how many usage series the store's own measures take, at one sample a minute.
-    ``agents`` push for ``push_seconds`` in each round.
+    ``agents`` push for ``push_seconds`` in each round. ``recommendations`` are stored, ``pages`` of them asked for.
     """
 
     files: int = 10_000
@@ -26,6 +26,8 @@ class Scale:
     summaries: int = 20_000
     agents: int = 1_000
     push_seconds: float = 4.0
+    recommendations: int = 100_000
+    pages: int = 1_000
 
 
 FULL = Scale()
@@ -44,4 +46,6 @@ QUICK = Scale(
     summaries=24,
     agents=3,
     push_seconds=0.2,
+    recommendations=300,
+    pages=5,
 )

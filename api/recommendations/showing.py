@@ -76,12 +76,12 @@ def _config(sizes: Iterable[ContainerSizes]) -> Config:
 
 
 def _quantities(cpu: int | None, memory: int | None) -> Quantities:
-    found = Quantities()
+    found = {}
     if cpu is not None:
-        found.cpu = format_cpu(cpu)
+        found["cpu"] = format_cpu(cpu)
     if memory is not None:
-        found.memory = format_memory(memory)
-    return found
+        found["memory"] = format_memory(memory)
+    return Quantities(**found)
 
 
 def _money(amount: Decimal, currency: str) -> Money:

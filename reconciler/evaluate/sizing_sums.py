@@ -6,17 +6,17 @@ give way, so nothing is reduced, and each change says so.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import groupby
 
 from reconciler.evaluate.sizing_decision import quota_amount
 from reconciler.evaluate.sizing_units import LABEL, spell
 from reconciler.model.inventory import LimitRangeItem, Quota
 from reconciler.model.recommendation import ContainerRecommendation
-from reconciler.model.workload import RESOURCES, Bound, Resource, Workload, WorkloadKey
+from reconciler.model.workload import RESOURCES, Bound, Resource, Workload
 
 BOUNDS: tuple[Bound, ...] = ("requests", "limits")
 
-Kind = tuple[Bound, Resource]
 Notes = Mapping[Resource, Sequence[str]]
 
 
@@ -29,37 +29,44 @@ class ClusterLimits:
     largest_node: tuple[int, int] | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Pod:
-    """One workload's pod as recommended, in millicores and bytes. ``beside``: all that runs at the same time."""
+    """One workload's pod as recommended."""
 
     workload: Workload
-    replicas: int
-    containers: int = 0
-    beside: dict[Kind, int] = field(default_factory=dict)
-    init: dict[Kind, int] = field(default_factory=dict)
+    containers: tuple[ContainerRecommendation, ...]
 
-    def add(self, one: ContainerRecommendation) -> None:
-        container = self.workload.container(one.container)
-        first = container is not None and container.role == "init"
-        self.containers += 1
-        for resource in RESOURCES:
-            # What is not worth a change stays as it is, whatever was computed.
-            then = one.recommended if resource in one.changes else one.current
-            values = (then.request(resource), then.limit(resource))
-            for bound, value in zip(BOUNDS, values, strict=True):
-                kind = (bound, resource)
-                if first:
-                    self.init[kind] = max(self.init.get(kind, 0), value or 0)
-                else:
-                    self.beside[kind] = self.beside.get(kind, 0) + (value or 0)
+    @property
+    def place(self) -> tuple[str, str]:
+        """Cluster and namespace."""
+        return self.workload.key.cluster, self.workload.key.namespace
+
+    @property
+    def replicas(self) -> int:
+        return self.containers[0].replicas
+
+    @property
+    def changed(self) -> list[Resource]:
+        """Resources of which a container changes."""
+        return [resource for resource in RESOURCES if any(resource in one.changes for one in self.containers)]
 
     def total(self, bound: Bound, resource: Resource) -> int:
-        """What the scheduler and the quota count: init containers run before the others, so the larger of the two."""
-        kind = (bound, resource)
-        if kind == ("requests", "cpu") and self.workload.pod_cpu_request is not None:
-            return self.workload.pod_cpu_request
-        return max(self.beside.get(kind, 0), self.init.get(kind, 0))
+        """Millicores or bytes that the scheduler and the quota count: init containers run before the others, so the
+        larger of the two."""
+        workload = self.workload
+        if bound == "requests" and resource == "cpu" and workload.pod_cpu_request is not None:
+            return workload.pod_cpu_request
+        first = {container.name for container in workload.containers if container.role == "init"}
+        beside, before = 0, 0
+        for one in self.containers:
+            # What is not worth a change stays as it is, whatever was computed.
+            then = one.recommended if resource in one.changes else one.current
+            amount = (then.request(resource) if bound == "requests" else then.limit(resource)) or 0
+            if one.container in first:
+                before = max(before, amount)
+            else:
+                beside += amount
+        return max(beside, before)
 
 
 def with_sums_said(
@@ -67,48 +74,29 @@ def with_sums_said(
 ) -> tuple[ContainerRecommendation, ...]:
     """The same recommendations; ``why`` of each change tells where it does not fit together with what is beside it.
 
-    ``recommendations`` hold every container of every workload; ``limits`` are by cluster name.
+    ``recommendations`` hold every container of every workload, a workload's side by side and of one Workload object;
+    ``limits`` are by cluster name.
     """
+    # By identity: to compare and hash thousands of models takes longer than all the rest.
+    pods = [
+        _Pod(group[0].workload, group)
+        for _, found in groupby(recommendations, lambda r: id(r.workload))
+        if (group := tuple(found))
+    ]
     quotas = {
         (cluster, namespace): found
         for cluster, allowed in limits.items()
         for namespace, found in _by_namespace(allowed.quotas).items()
     }
-    pods = _pods(
-        one for one in recommendations if len(one.workload.containers) > 1 or _place(one.workload.key) in quotas
-    )
-    placed: dict[_Place, list[_Pod]] = defaultdict(list)
-    for key, pod in pods.items():
-        placed[_place(key)].append(pod)
-    by_namespace = {place: _quota_notes(placed.get(place, ()), found) for place, found in quotas.items()}
-    by_pod = {key: _pod_notes(pod, limits.get(key.cluster, NO_LIMITS)) for key, pod in pods.items()}
-    return tuple(
-        _said(one, by_pod.get(one.workload.key, {}), by_namespace.get(_place(one.workload.key), {}))
-        if one.changes
-        else one
-        for one in recommendations
-    )
+    placed: dict[tuple[str, str], list[_Pod]] = defaultdict(list)
+    for pod in pods:
+        if pod.place in quotas:
+            placed[pod.place].append(pod)
+    by_namespace = {place: _quota_notes(found, quotas[place]) for place, found in placed.items()}
+    return tuple(one for pod in pods for one in _said(pod, limits, by_namespace.get(pod.place, NOTHING)))
 
 
-_Place = tuple[str, str]
-"""A cluster and a namespace in it."""
-
-
-def _place(key: WorkloadKey) -> _Place:
-    return key.cluster, key.namespace
-
-
-NO_LIMITS = ClusterLimits()
-
-
-def _pods(recommendations: Iterable[ContainerRecommendation]) -> dict[WorkloadKey, _Pod]:
-    found: dict[WorkloadKey, _Pod] = {}
-    for one in recommendations:
-        key = one.workload.key
-        if key not in found:
-            found[key] = _Pod(one.workload, one.replicas)
-        found[key].add(one)
-    return found
+NOTHING: Notes = {}
 
 
 def _by_namespace(quotas: Iterable[Quota]) -> dict[str, list[Quota]]:
@@ -118,25 +106,26 @@ def _by_namespace(quotas: Iterable[Quota]) -> dict[str, list[Quota]]:
     return found
 
 
-def _said(one: ContainerRecommendation, *given: Notes) -> ContainerRecommendation:
-    why = dict(one.why)
-    for resource in one.changes:
-        told = [note for notes in given for note in notes.get(resource, ())]
-        # Where the workload alone passes the quota, that is said already, and says more.
-        new = [note for note in told if note.rpartition(", above ")[2] not in why[resource]]
-        why[resource] = "; ".join([why[resource], *new])
-    return one if why == one.why else one.model_copy(update={"why": why})
-
-
-def _pod_notes(pod: _Pod, limits: ClusterLimits) -> Notes:
-    """Of a pod with one container all is clamped before, and said there."""
-    if pod.containers < 2:
-        return {}
-    return {resource: list(_pod_said(pod, resource, limits)) for resource in RESOURCES}
+def _said(pod: _Pod, limits: Mapping[str, ClusterLimits], of_namespace: Notes) -> Iterator[ContainerRecommendation]:
+    changed = pod.changed
+    # Of a pod with one container all is clamped before, and said there.
+    allowed = limits.get(pod.workload.key.cluster) if len(pod.containers) > 1 else None
+    of_pod = {resource: list(_pod_said(pod, resource, allowed)) for resource in changed if allowed is not None}
+    told = {resource: [*of_pod.get(resource, ()), *of_namespace.get(resource, ())] for resource in changed}
+    if not any(told.values()):
+        yield from pod.containers
+        return
+    for one in pod.containers:
+        why = dict(one.why)
+        for resource in one.changes:
+            # Where the workload alone passes the quota, that is said already, and says more.
+            new = [note for note in told[resource] if note.rpartition(", above ")[2] not in why[resource]]
+            why[resource] = "; ".join([why[resource], *new])
+        yield one.model_copy(update={"why": why})
 
 
 def _pod_said(pod: _Pod, resource: Resource, limits: ClusterLimits) -> Iterator[str]:
-    requested, limited = pod.total("requests", resource), pod.total("limits", resource)
+    requested = pod.total("requests", resource)
     node = limits.largest_node[RESOURCES.index(resource)] if limits.largest_node is not None else None
     if node is not None and requested > node:
         yield f"the pod would request {spell(resource, requested)}, above {spell(resource, node)} that the largest node has"
@@ -144,7 +133,7 @@ def _pod_said(pod: _Pod, resource: Resource, limits: ClusterLimits) -> Iterator[
         if item.type != "Pod" or item.namespace != pod.workload.key.namespace:
             continue
         least, most = (item.min_cpu, item.max_cpu) if resource == "cpu" else (item.min_memory, item.max_memory)
-        asked = max(requested, limited)
+        asked = max(requested, pod.total("limits", resource))
         if most is not None and asked > most:
             rule = f"the maximum {spell(resource, most)} for pods of LimitRange {item.name}"
             yield f"the pod would have {spell(resource, asked)} of {LABEL[resource]}, above {rule}"
@@ -159,11 +148,10 @@ def _quota_notes(pods: Sequence[_Pod], quotas: Sequence[Quota]) -> Notes:
 
 def _quota_said(pods: Sequence[_Pod], resource: Resource, quotas: Sequence[Quota]) -> Iterator[str]:
     for bound in BOUNDS:
-        asked = sum(pod.total(bound, resource) * pod.replicas for pod in pods)
-        for quota in quotas:
-            found = quota_amount(quota, bound, resource)
-            if found is not None and asked > found[1]:
-                key, hard = found
+        given = [(quota, found) for quota in quotas if (found := quota_amount(quota, bound, resource)) is not None]
+        asked = sum(pod.total(bound, resource) * pod.replicas for pod in pods) if given else 0
+        for quota, (key, hard) in given:
+            if asked > hard:
                 words = "request" if bound == "requests" else "have limits of"
                 together = f"with the replicas of today, the namespace would {words} {spell(resource, asked)} together"
                 yield f"{together}, above {key} {spell(resource, hard)} of ResourceQuota {quota.name}"

@@ -59,17 +59,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Restarted:
-    """A container's restart counter where it changed: ``counts`` are (unix second, restarts, whether the newest end of it
-    was an OOM kill), ascending. ``before``: what the counter said before, where nobody has noted it.
-
-    ``pod``: its uid, or namespace/name. ``peak_bytes``: the most that it used, or its limit.
-    """
+    """How often a pod's container has restarted in the five minutes up to unix ``second``; ``killed``: the newest of these
+    ends was an OOM kill. ``peak_bytes``: the most that it used, or its limit."""
 
     workload: WorkloadKey
-    pod: str
     container: str
-    before: int
-    counts: tuple[tuple[int, int, bool], ...]
+    second: int
+    restarts: int
+    killed: bool
     peak_bytes: int
 
 

@@ -6,6 +6,8 @@ broken trimtab.yaml raises :class:`~reconciler.errors.Stalled`).
 built by ``build`` (kustomize), once per content.
 ``kustomize.Builder``: materializes a tree (only what changed) and runs ``kustomize build``; finds kustomize or kubectl.
 ``usage_import``: CSV and push bodies → samples and observations, row by row, with the line of each bad row.
+``prometheus.Prometheus``: a server with Prometheus' API; ``prometheus_usage.pull`` gives a stretch of a cluster's history,
+``prometheus_owners`` whose its pods are, ``prometheus_reach`` how much of it is asked for at a time.
 ``sample_usage``: the seeded usage of the demo.
 
 Safe to call from several threads as long as each has its own ``Builder``.

@@ -6,8 +6,8 @@ minutes long. So no day weighs more than another, and no peak of memory is misse
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -19,9 +19,9 @@ from reconciler.model.observation import ObservedName, SeriesKey
 from reconciler.model.pulled import STEP_SECONDS, Pulled, Restarted
 from reconciler.model.samples import Samples
 from reconciler.model.workload import Resource, WorkloadKey
-from reconciler.observe.prometheus import Line, Prometheus
+from reconciler.observe.prometheus import Line, Point, Prometheus
 from reconciler.observe.prometheus_owners import Asking, Owners, PodName
-from reconciler.observe.prometheus_scope import RUNNING, Scope
+from reconciler.observe.prometheus_scope import RUNNING, Scope, one_of
 from reconciler.observe.usage_batch import MAX_CORES, MAX_MEMORY_BYTES
 
 __all__ = [
@@ -44,6 +44,12 @@ RESTARTS = "/kube_pod(_init)?_container_status_restarts_total/"
 ENDED = "/kube_pod(_init)?_container_status_last_terminated_reason/"
 LIMITS = "/kube_pod(_init)?_container_resource_limits/"
 
+_MOST_RESTARTS = 10_000
+"""In five minutes: what is more is no counter of restarts."""
+_LONG_STEPS = 12
+_FEW = 100
+"""So many pods are asked for by name, more by asking for all."""
+_UID = ("uid",)
 _BY_OOM = 'reason="OOMKilled"'
 _MOST: Mapping[Resource, float] = {"cpu": MAX_CORES, "memory": MAX_MEMORY_BYTES}
 _NAME = TypeAdapter[str](ObservedName)
@@ -113,11 +119,9 @@ def pull(
     owners: Owners,
     windows: Windows,
     now: int,
-    from_zero: bool,
 ) -> Pulled:
     """What the containers in ``scopes`` (parts of one cluster) used, and how often they restarted, in ``span``.
 
-    ``from_zero``: a restart counter of which nothing is known was 0 before the span; otherwise what it says first is old.
     Raises what :meth:`Prometheus.query_range` does; nothing is kept then.
     """
     ask = _Asker(prometheus, scopes, span)
@@ -130,12 +134,12 @@ def pull(
     folding = _Folding(owners.of(pods, asking))
     folding.usage("cpu", cpu)
     folding.usage("memory", memory)
-    readings: list[Restarted] = []
-    if restarts:
-        readings = _readings(
-            restarts, ask.ended(), folding, peaks=_peaks([*memory, *ask.limits()]), span=span, from_zero=from_zero
-        )
-    return Pulled(folding.samples(), tuple(readings), folding.refused, len(pods - folding.owners.keys()))
+    return Pulled(
+        folding.samples(),
+        tuple(_restarted(restarts, ask, memory, folding.owners)) if restarts else (),
+        folding.refused,
+        len(pods - folding.owners.keys()),
+    )
 
 
 def _instant(second: int) -> datetime:
@@ -154,30 +158,57 @@ class _Asker:
     scopes: Sequence[Scope]
     span: Span
 
-    def lines(
-        self, of: str, name: str, *matchers: str, by: Sequence[str] = Place._fields, having: str = ""
-    ) -> list[Line]:
+    def lines(self, of: str, name: str, *matchers: str) -> list[Line]:
         """The highest of the series of each container, as restarts and two servers that scrape the same leave several."""
-        found = []
-        for scope in self.scopes:
-            promql = f"max by ({', '.join(by)}) ({of.format(scope.series(name, *matchers))}){having}"
-            first, last = _instant(self.span.first), _instant(self.span.last)
-            found += self.prometheus.query_range(promql, first, last, STEP_SECONDS)
-        return found
+        return self._ask(lambda scope: _highest(of.format(scope.series(name, *matchers))))
 
     def restarts(self) -> list[Line]:
-        return self.lines("{}", RESTARTS, by=(*Place._fields, "uid"), having=" > 0")
+        """How much each restart counter grew in five minutes, where it did; a new one since it was seen first.
 
-    def ended(self) -> list[Line]:
-        return self.lines("{}", ENDED, _BY_OOM, by=(*Place._fields, "uid"), having=" > 0")
+        In a long stretch, few pods restart at all: those are found first, which is ten times as quick.
+        """
+        only: tuple[str, ...] = ()
+        if self.span.steps > _LONG_STEPS:
+            names = sorted({point.labels.get("pod", "") for point in self._restarting()})
+            if not names:
+                return []
+            only = (f"pod=~{one_of(names)}",) if len(names) <= _FEW else ()
+
+        def promql(scope: Scope) -> str:
+            series = scope.series(RESTARTS, *only)
+            now, before = _highest(series, *_UID), _highest(f"{series} offset {STEP_SECONDS}s", *_UID)
+            first = _highest(f"min_over_time({series}[{STEP_SECONDS}s])", *_UID)
+            return f"(({now} - {before}) or ({now} - {first})) > 0"
+
+        return self._ask(promql)
+
+    def _restarting(self) -> Iterator[Point]:
+        seconds = self.span.last - self.span.first + 2 * STEP_SECONDS
+        for scope in self.scopes:
+            promql = f"max by (namespace, pod) (changes({scope.series(RESTARTS)}[{seconds}s])) > 0"
+            yield from self.prometheus.query(promql, _instant(self.span.last))
+
+    def killed(self) -> list[Line]:
+        """The containers whose last end was an OOM kill, while it was."""
+        return self._ask(lambda scope: f"{_highest(scope.series(ENDED, _BY_OOM), *_UID)} > 0")
 
     def limits(self) -> list[Line]:
-        """Memory limits of the containers that an OOM kill has ended."""
-        found = []
-        for scope in self.scopes:
-            ended = f" and max by ({', '.join(Place._fields)}) ({scope.series(ENDED, _BY_OOM)}) > 0"
-            found += replace(self, scopes=[scope]).lines("{}", LIMITS, 'resource="memory"', having=ended)
-        return found
+        """Memory limits of these containers."""
+
+        def promql(scope: Scope) -> str:
+            limit = _highest(scope.series(LIMITS, 'resource="memory"'))
+            return f"{limit} and {_highest(scope.series(ENDED, _BY_OOM))} > 0"
+
+        return self._ask(promql)
+
+    def _ask(self, promql: Callable[[Scope], str]) -> list[Line]:
+        first, last = _instant(self.span.first), _instant(self.span.last)
+        asked = (self.prometheus.query_range(promql(scope), first, last, STEP_SECONDS) for scope in self.scopes)
+        return [line for lines in asked for line in lines]
+
+
+def _highest(vector: str, *more: str) -> str:
+    return f"max by ({', '.join((*Place._fields, *more))}) ({vector})"
 
 
 @dataclass
@@ -233,33 +264,18 @@ def _peaks(lines: Iterable[Line]) -> Mapping[Place, float]:
     return peaks
 
 
-def _readings(
-    restarts: Iterable[Line],
-    ended: Iterable[Line],
-    folding: _Folding,
-    *,
-    peaks: Mapping[Place, float],
-    span: Span,
-    from_zero: bool,
-) -> list[Restarted]:
-    killed = {(_place(line), line.labels.get("uid", "")): frozenset(line.seconds.tolist()) for line in ended}
-    found = []
+def _restarted(
+    restarts: Sequence[Line], ask: _Asker, memory: Sequence[Line], owners: Mapping[PodName, WorkloadKey | None]
+) -> Iterator[Restarted]:
+    killed = {(_place(line), line.labels.get("uid", "")): frozenset(line.seconds.tolist()) for line in ask.killed()}
+    peaks = _peaks([*memory, *ask.limits()]) if killed else {}
     for line in restarts:
         place, uid = _place(line), line.labels.get("uid", "")
-        workload = folding.owners.get(place[:2])
+        workload, kills = owners.get(place[:2]), killed.get((place, uid), frozenset())
         if workload is None:
             continue
-        counts = tuple(_changes(line, killed.get((place, uid), frozenset())))
-        if not counts:
-            continue
-        old = counts[0][1] if counts[0][0] == span.first and not from_zero else 0
-        pod = uid or f"{place.namespace}/{place.pod}"
-        found.append(Restarted(workload, pod, place.container, old, counts, int(peaks.get(place, 0))))
-    return found
-
-
-def _changes(line: Line, killed: frozenset[int]) -> Iterator[tuple[int, int, bool]]:
-    usable = np.isfinite(line.values) & (line.values < 2**31)
-    seconds, values = line.seconds[usable], line.values[usable].astype(np.int64)
-    for place in np.flatnonzero(np.diff(values, prepend=-1)).tolist():
-        yield int(seconds[place]), int(values[place]), int(seconds[place]) in killed
+        for second, grown in zip(line.seconds.tolist(), line.values.tolist(), strict=True):
+            if grown < _MOST_RESTARTS:
+                yield Restarted(
+                    workload, place.container, second, round(grown), second in kills, int(peaks.get(place, 0))
+                )

@@ -154,7 +154,7 @@ def _change(moves: Sequence[Move], replicas: int, saving: Decimal, currency: str
     if adjusted:
         parts.append(f"adjusting the limit of {' and '.join(adjusted)}")
     sentence = " and ".join(parts)
-    return f"{sentence[:1].upper()}{sentence[1:]} {_effect(saving, currency)} for {counted(replicas, 'replica')}."
+    return f"{sentence[:1].upper()}{sentence[1:]} {_effect(saving, currency)} with {counted(replicas, 'replica')}."
 
 
 def _where(moves: Sequence[Move]) -> str:
@@ -257,12 +257,14 @@ def _amount(resource: Resource, value: float) -> str:
     if resource == "memory":
         return f"{_three(value / GIB)} GiB" if value >= GIB else f"{_three(value / MIB)} MiB"
     if 0 < value < 10:
-        return _counted(f"{value:.2g}", "millicore")
+        return _counted(f"{value:.2g}" if value >= 0.1 else "less than 0.1", "millicore")
     return _counted(_three(value / 1000), "core")
 
 
 def _three(figure: float) -> str:
     """Three digits that matter, and never an exponent."""
+    if 0 < figure < 0.01:
+        return "less than 0.01"
     return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
 
 

@@ -194,7 +194,9 @@ def _turndowns(
         cluster_ids=cluster_ids(scene),
     )
     foreign = {p.subject.id for p in orphans if of_another_database(p.subject.id, scene.state)}
-    notes += [f"action {owner} is not in this database; what it has turned down stays down" for owner in sorted(foreign)]
+    notes += [
+        f"action {owner} is not in this database; what it has turned down stays down" for owner in sorted(foreign)
+    ]
     return [*proposals, *(p for p in orphans if p.subject.id not in foreign)], notes
 
 

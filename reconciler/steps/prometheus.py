@@ -6,7 +6,7 @@ Where an agent pushes a cluster's pods, that is its history, and nothing is aske
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -153,7 +153,7 @@ class History:
         for cluster in due:
             values = (cluster.name, *([cluster.id] if cluster.id else ()), *([""] if only else ()))
             found = sum(counts.get(value, 0) for value in values)
-            self._said.of(cluster.name, "none", "" if found else self._nothing_of(cluster.name, counts))
+            self._nothing(cluster.name, counts, found=found > 0)
             try:
                 if found:
                     self._catch_up(cluster.name, Scope(self._label, values), found, now, kept)
@@ -166,18 +166,17 @@ class History:
             raise failed
 
     def _unlabelled(self, containers: int) -> None:
-        hint = (
-            f"give them a label {self._label!r} with the name or id of their cluster"
-            if self._label
-            else ("set TRIMTAB_PROMETHEUS_CLUSTER_LABEL")
-        )
-        text = f"{containers:,} containers in Prometheus do not say which cluster they are of, and are left out: {hint}"
-        self._said.of("", "unlabelled", text if containers else "")
+        hint = "set TRIMTAB_PROMETHEUS_CLUSTER_LABEL to the label that says it"
+        text = f"{containers:,} containers in Prometheus do not say which cluster they are of, and are left out: "
+        if self._label:
+            hint = f"give them a label {self._label!r} with the name or id of their cluster"
+        self._said.of("", "unlabelled", text + hint if containers else "")
 
-    def _nothing_of(self, cluster: str, counts: Mapping[str, int]) -> str:
-        named = ", ".join(f"{self._label}={value!r}" for value in sorted(counts)[:_SHOWN] if value)
-        known = f"; it has {named}" if named else " (no container_memory_working_set_bytes): is cAdvisor scraped?"
-        return f"Prometheus has no containers of {cluster}{known}"
+    def _nothing(self, cluster: str, counts: Mapping[str, int], *, found: bool) -> None:
+        """Names of clusters that nobody has declared here may be somebody else's: they are for the log alone."""
+        text = f"Prometheus has no containers of {cluster}: is cAdvisor scraped"
+        text += f", and does their label {self._label!r} name it?" if self._label else "?"
+        self._said.of(cluster, "none", "" if found else text, there=sorted(counts)[:_SHOWN])
 
     def _catch_up(self, cluster: str, scope: Scope, containers: int, now: datetime, kept: Kept) -> None:
         """Stretch by stretch, the oldest first."""
@@ -192,7 +191,7 @@ class History:
                 self._reaches |= {cluster: reach} if reach.groups else {}
                 return
             try:
-                pulled = self._pull(cluster, reach.scopes(scope), span, windows, now, continues=stored is not None)
+                pulled = self._pull(cluster, reach.scopes(scope), span, windows, now)
             except (TooMuch, PrometheusBusy) as error:
                 smaller = reach.smaller(span, lambda: self._namespaces(scope, until))
                 if isinstance(error, PrometheusBusy) or smaller is None:
@@ -209,9 +208,7 @@ class History:
     def _namespaces(self, scope: Scope, until: int) -> list[str]:
         return namespaces(self._prometheus, scope, until)
 
-    def _pull(
-        self, cluster: str, scopes: Sequence[Scope], span: Span, windows: Windows, now: datetime, *, continues: bool
-    ) -> Pulled:
+    def _pull(self, cluster: str, scopes: Sequence[Scope], span: Span, windows: Windows, now: datetime) -> Pulled:
         owners = self._owners.setdefault(cluster, Owners(cluster))
         return pull(
             self._prometheus,
@@ -220,13 +217,13 @@ class History:
             owners=owners,
             windows=windows,
             now=int(now.timestamp()),
-            from_zero=continues,
         )
 
     def _windows_of(self, cluster: str, scope: Scope, now: datetime) -> Windows:
         looked, windows = self._windows.get(cluster, (None, Windows()))
         if looked is None or now - looked > timedelta(seconds=_LOOK_SECONDS):
-            windows = Windows.for_scrapes(scrape_seconds(self._prometheus, scope, _until(now)))
+            with suppress(TooMuch):
+                windows = Windows.for_scrapes(scrape_seconds(self._prometheus, scope, _until(now)))
             self._windows[cluster] = (now, windows)
             self._reaches.pop(cluster, None)  # what was too much an hour ago need not be now
         return windows

@@ -49,10 +49,10 @@ class Said:
         notes = [text for (cluster, _), text in sorted(self._notes.copy().items()) if cluster in named]
         return (self._error, *notes) if self._error else tuple(notes)
 
-    def of(self, cluster: str, what: str, text: str) -> None:
-        """``text`` empty: there is nothing to say of it any more."""
+    def of(self, cluster: str, what: str, text: str, **logged: object) -> None:
+        """``text`` empty: there is nothing to say of it any more. ``logged``: what only the log is told."""
         if text and self._notes.get((cluster, what)) != text:
-            log.warning(text)
+            log.warning(text, **logged)
         notes = {key: note for key, note in self._notes.items() if key != (cluster, what)}
         self._notes = notes | ({(cluster, what): text} if text else {})
 

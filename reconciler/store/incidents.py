@@ -72,42 +72,24 @@ def _count_one(
     return changed
 
 
-def count_restarts(connection: Connection, cluster: str, readings: Iterable[Restarted]) -> None:
-    """The same for counters that a metrics server tells: each growth is of the day on which it was.
+def count_restarts(connection: Connection, restarted: Iterable[Restarted]) -> None:
+    """Add what a metrics server tells of restarts; nothing is known of them yet, so that each is told once.
 
-    A server tells how a container ended last, and no count of OOM kills: what the restarts grew by while that was an OOM
-    kill, counts as OOM kills. Readings that are older than what is known of a counter add nothing.
+    A server tells how a container has ended last, and no count of OOM kills: restarts whose newest was one count as kills.
     """
-    told = {(reading.pod, reading.container): reading for reading in readings}
-    known = _known(connection, cluster, {pod for pod, _ in told})
-    changed: dict[Counter, _Counted] = {}
     grown: dict[Incident, OomRecord] = {}
-    for counter, reading in told.items():
-        before = known.get(counter, _Counted(at=0, restarts=reading.before, oom_kills=0))
-        for second, restarts, killed in reading.counts:
-            at = second * 1_000_000
-            more = _growth(before.restarts, restarts)
-            if at <= before.at or not more:
-                continue
-            now = _Counted(at, restarts, before.oom_kills + (more if killed else 0))
-            key = (at // _MICROS_A_DAY, reading.workload, reading.container)
-            grown[key] = _with_restarts(grown.get(key), reading, more, more if killed else 0)
-            before = now
-        if counter not in known or before != known[counter]:
-            changed[counter] = before
-    _write_counters(connection, cluster, changed)
+    for one in restarted:
+        key = (one.second // DAY, one.workload, one.container)
+        so_far = grown.get(key) or OomRecord(workload=one.workload, container=one.container)
+        kills = one.restarts if one.killed else 0
+        grown[key] = OomRecord(
+            workload=one.workload,
+            container=one.container,
+            oom_kills=so_far.oom_kills + kills,
+            restarts=so_far.restarts + one.restarts,
+            peak_bytes=max(so_far.peak_bytes, one.peak_bytes if kills else 0),
+        )
     _write_incidents(connection, grown)
-
-
-def _with_restarts(so_far: OomRecord | None, reading: Restarted, restarts: int, kills: int) -> OomRecord:
-    so_far = so_far or OomRecord(workload=reading.workload, container=reading.container)
-    return so_far.model_copy(
-        update={
-            "restarts": so_far.restarts + restarts,
-            "oom_kills": so_far.oom_kills + kills,
-            "peak_bytes": max(so_far.peak_bytes, reading.peak_bytes if kills else 0),
-        }
-    )
 
 
 def ooms(

@@ -59,7 +59,7 @@ class PulledStore:
                 return False
             if pulled is not None:
                 self._usage.record_in(connection, pulled.samples, dedupe=False)
-                incidents.count_restarts(connection, cluster, pulled.restarts)
+                incidents.count_restarts(connection, pulled.restarts)
                 note_source(connection, cluster)
             row = {"fleet": "", "name": _NAME.format(cluster), "value": after.dump()}
             connection.execute(upsert_into(connection, marks), row)

@@ -8,9 +8,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from fastapi.testclient import TestClient
 
+from api.app import create_app
+from api.serve import open_server
 from reconciler.model.action import StoredAction
+from reconciler.settings import Settings
 from support.fleets import RIGHTSIZE, FleetRepo, fleet_yaml, new_fleet
+from support.replay import NOW
 from support.served import Served, serving
 from support.small import root_files
 
@@ -378,6 +383,18 @@ def test_scopes_and_organizations_are_kept_apart(served: Served) -> None:
     assert message(served.client.get("/action/config", params={"id": made["id"]}, headers=stranger), 404)
     assert message(served.client.post("/action/config", json={**PROFILE, "id": made["id"]}, headers=stranger), 404)
     assert "globex has no fleet repo" in message(served.client.post("/action/config", json=PROFILE, headers=stranger))
+
+
+def test_while_no_fleet_repo_can_be_read_nothing_is_taken(tmp_path: Path) -> None:
+    broken = new_fleet(tmp_path, {"trimtab.yaml": "kind: Fleet\n"})
+    settings = Settings(fleet=str(broken.bare), state_dir=tmp_path / "server")
+    with open_server(settings, interval=3600, passes=False) as server:
+        key, _ = server.stores.keys.create("acme", "all", ("admin",), (), NOW)
+        client = TestClient(create_app(server), headers={"X-API-Key": key}, raise_server_exceptions=False)
+        answer = client.post("/action/config", json=PROFILE)
+        assert "could not be read yet" in message(answer, 500)
+        assert int(answer.headers["Retry-After"]) > 0
+        assert data(client.get("/action/configs")) == []
 
 
 # --- what becomes of it ---------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from reconciler.gate.windows import check_window
 from reconciler.manifests.container_group import parse, path_for
 from reconciler.observe.git_state import read_fleet
 from reconciler.settings import Settings
+from support.scraped import shop
 from support.trees import Files
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -206,6 +207,9 @@ def reader(pristine: tuple[Path, Path, str]) -> Path:
 SERVED = {"docs/actions.md", "docs/agents.md", "docs/policies.md", "docs/recommendations.md", "docs/server.md"}
 """Pages whose commands ask a server: it serves the demo's fleet at ``$URL``, and ``$KEY`` may do everything."""
 
+SCANNED = {"docs/prometheus.md"}
+"""Pages whose commands look at a Prometheus, at ``$PROMETHEUS``."""
+
 
 @contextmanager
 def served(home: Path) -> Iterator[dict[str, str]]:
@@ -234,10 +238,12 @@ def served(home: Path) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if steps(page)])
-def test_every_command_does_what_the_page_says(page: str, reader: Path) -> None:
+def test_every_command_does_what_the_page_says(page: str, reader: Path, request: pytest.FixtureRequest) -> None:
     """README's first steps start from nothing; the other pages are read in the checkout of the demo's fleet."""
     told = steps(page)
     where, settings = (reader, {}) if page == "README.md" else (reader / "demo/fleet", in_demo(reader))
+    if page in SCANNED:
+        settings |= {"PROMETHEUS": request.getfixturevalue("prometheus")(shop()).url}
     with served(reader) if page in SERVED else nullcontext(settings) as settings:
         _follow(told, reader, where, settings)
 

@@ -183,7 +183,7 @@ def test_a_workload_has_the_uid_that_was_observed_and_a_cluster_id(of_all_kinds:
 def test_people_are_told_what_can_be_done_about_it(of_all_kinds: Served) -> None:
     found = stored(of_all_kinds)
     assert found["Deployment/deployment"].title == "Reduce CPU and memory requests on deployment"
-    assert "saves $227.37 a month for 4 replicas" in found["Deployment/deployment"].description
+    assert "saves $227.37 a month with 4 replicas" in found["Deployment/deployment"].description
     assert "No action config covers it" in found["Deployment/deployment"].description
     assert "put the new values into its manifest" in found["Job/job"].description
     assert "0.26 cores against a request of 2 cores" in found["Deployment/deployment"].cause

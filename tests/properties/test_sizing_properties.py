@@ -79,6 +79,7 @@ def parameters(draw: st.DrawFn) -> SizingParameters:
         min_cpu_millicores=draw(st.integers(0, 200)),
         min_ram_bytes=draw(st.integers(0, 200 * MIB)),
         min_change_percent=draw(st.sampled_from([0.0, 10.0, 25.0])),
+        keep_limit_ratio=draw(st.booleans()),
     )
 
 

@@ -10,7 +10,7 @@ import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -36,6 +36,11 @@ class Series:
         if not self.begin <= second <= self.end:
             return None
         return self.value(second) if callable(self.value) else self.value
+
+    def grown(self, second: int) -> float | None:
+        """By how much, in five minutes."""
+        now, before = self.at(second), self.at(second - 300)
+        return None if now is None or before is None else now - before
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,9 @@ class FakePrometheus:
         for series in self._selected(asked.query):
             group = tuple((name, series.labels[name]) for name in names if name in series.labels)
             for second in range(asked.first, asked.last + 1, step):
-                value = series.at(second)
+                value = series.grown(second) if " offset " in asked.query else series.at(second)
+                if "changes(" in asked.query:
+                    value = 1.0  # any may have changed
                 if value is None or (asked.query.endswith("> 0") and not value > 0):
                     continue
                 known = groups[group].get(second)
@@ -164,7 +171,8 @@ def fake_prometheus() -> Iterator[FakePrometheus]:
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body[:sent])
+            with suppress(ConnectionError):  # who asked has left
+                self.wfile.write(body[:sent])
 
         def log_message(self, format: str, *args: object) -> None:
             """Nothing: what was asked is in ``asked``."""

@@ -1,6 +1,6 @@
 """A real Prometheus for tests: filled by promtool, on a port of its own, ended by its pid. Debian's ``prometheus`` has both.
 
-What it is to know is written as OpenMetrics text, cut at the blocks of its storage, and made into blocks by
+What it is to know is written as OpenMetrics text, cut where blocks of its storage end, and made into blocks by
 ``promtool tsdb create-blocks-from openmetrics``; nothing is scraped.
 """
 
@@ -18,8 +18,8 @@ from pathlib import Path
 
 import tenacity
 
-BLOCK_SECONDS = 7200
-"""Prometheus' smallest block: promtool reads a file once for each that is in it."""
+FILE_SECONDS = 4 * 7200
+"""Four of Prometheus' smallest blocks: promtool reads a file once for each that is in it."""
 
 _ONE_FILE = 50_000
 """So few samples are read again faster than promtool is started again."""
@@ -76,7 +76,7 @@ def fill(data: Path, samples: Sequence[Sampled]) -> None:
 def _cut(one: Sampled) -> Iterator[tuple[int, list[int], list[float]]]:
     parts: dict[int, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
     for second, value in zip(one.seconds, one.values, strict=True):
-        seconds, values = parts[second // BLOCK_SECONDS]
+        seconds, values = parts[second // FILE_SECONDS]
         seconds.append(second)
         values.append(value)
     for block, (seconds, values) in parts.items():

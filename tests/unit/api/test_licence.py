@@ -194,6 +194,23 @@ def test_a_file_that_is_replaced_counts_from_the_next_request(served: Served, is
     assert client.get("/action/probe").status_code == 200
 
 
+def test_every_route_of_the_actions_api_needs_it_but_the_sync_of_configs(served: Served, issuer: Issuer) -> None:
+    issuer.issue(days=-1)
+    app = create_app(limited(served.server, issuer.file, str(issuer.public)))
+    client = TestClient(app, headers=served.key("admin"))
+    answered = {}
+    for path, methods in app.openapi()["paths"].items():
+        for method, operation in methods.items():
+            if path.startswith(("/action/", "/actions/")):
+                answered[f"{method} {path}"] = client.request(method, path).status_code
+                assert (answered[f"{method} {path}"] == 402) == ("402" in operation["responses"]), path
+    assert len(answered) == 13, "as many as the document of the Actions API has"
+    assert {name for name, status in answered.items() if status != 402} == {"post /action/config/sync"}
+    assert answered["post /action/config/sync"] == 200
+    for path in ("/v1/recommendations", "/api/v1/scaling/policies", "/api/v1/status"):
+        assert client.get(path).status_code == 200
+
+
 def test_who_has_no_key_is_asked_for_one_first(served: Served, issuer: Issuer) -> None:
     issuer.issue(days=-1)
     client = client_of(served, issuer)
