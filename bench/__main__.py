@@ -6,7 +6,7 @@
 import sys
 from collections.abc import Callable
 
-from bench import desired, passes, plan, polls, push, recommendations, usage, writer
+from bench import desired, passes, plan, polls, prometheus, push, recommendations, usage, writer
 from bench.printing import heading
 from bench.scale import FULL, QUICK, Scale
 
@@ -18,6 +18,7 @@ MEASURES: dict[str, Callable[[Scale], None]] = {
     "push": push.run,
     "desired": desired.run,
     "polls": polls.run,
+    "prometheus": prometheus.run,
     "recommendations": recommendations.run,
 }
 

@@ -10,6 +10,7 @@ class Scale:
     ``policies`` of the large fleet's workloads have a scaling policy. ``step``: seconds between samples of its history.
     ``series``: how many usage series the store's own measures take, at one sample a minute.
     ``agents`` push for ``push_seconds`` in each round. ``recommendations`` are stored, ``pages`` of them asked for.
+    A Prometheus knows ``scanned`` workloads for ``scan_days``.
     """
 
     files: int = 10_000
@@ -26,6 +27,8 @@ class Scale:
     summaries: int = 20_000
     agents: int = 1_000
     push_seconds: float = 4.0
+    scanned: int = 500
+    scan_days: int = 7
     recommendations: int = 100_000
     pages: int = 1_000
 
@@ -46,6 +49,8 @@ QUICK = Scale(
     summaries=24,
     agents=3,
     push_seconds=0.2,
+    scanned=6,
+    scan_days=1,
     recommendations=300,
     pages=5,
 )

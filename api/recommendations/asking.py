@@ -175,18 +175,25 @@ def _names(field: str, given: Iterable[str]) -> tuple[str, ...]:
 
 
 def _cluster_ids(given: Iterable[str], server: Server, principal: Principal) -> tuple[str, ...]:
-    """As trimtab.yaml spells them, where it has them, else in lower case."""
-    spelled = {cluster.id.lower(): cluster for cluster in server.clusters(principal.organization) if cluster.id}
+    """As recommendations have them, where a fleet repo has the cluster, else in lower case.
+
+    An id of a fleet's that is no UUID is taken as well where the key sees its cluster: it is what answers show.
+    """
+    names = {
+        fleet.cluster_id(c.name): c.name for _, fleet in server.fleets(principal.organization) for c in fleet.clusters
+    }
+    spelled = {known.lower(): known for known in names}
     found = set()
     for asked in _values(given):
-        if not _UUID.fullmatch(asked.lower()):
+        known = spelled.get(asked.lower(), "")
+        seen = principal.sees(names.get(known), known or asked.lower())
+        if not _UUID.fullmatch(asked.lower()) and not (known and seen):
             raise BadRequest(
                 f"cluster_id: {asked[:100]!r} is not a UUID, such as c1a2b3c4-d5e6-7890-abcd-ef1234567890",
                 code="INVALID_CLUSTER_ID",
                 details=({"field": "cluster_id", "reason": "not_a_uuid"},),
             )
-        cluster = spelled.get(asked.lower())
-        if not principal.sees(cluster.name if cluster else None, cluster.id if cluster else asked.lower()):
+        if not seen:
             raise outside(f"the cluster {asked}")
-        found.add(cluster.id if cluster else asked.lower())
+        found.add(known or asked.lower())
     return tuple(sorted(found))

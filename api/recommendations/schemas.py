@@ -161,7 +161,7 @@ class Replicas(BaseModel):
 
 
 class MetricsSnapshot(BaseModel):
-    """What the analysis saw. ``cpu`` and ``memory`` of a pod are the sums of its containers': for percentiles, an upper bound."""
+    """What the analysis saw. ``cpu`` and ``memory`` of a pod are the sums of its containers', init ones too: for percentiles, an upper bound."""
 
     window: Window
     cpu: Cpu

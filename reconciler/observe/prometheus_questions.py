@@ -112,4 +112,4 @@ def killed(scope: Scope, seconds: int) -> str:
 
 def labels_of(metric: str) -> Question:
     """``kube_pod_labels`` or ``kube_pod_annotations``: all labels are wanted."""
-    return lambda scope, _seconds: scope.series(metric)
+    return lambda scope, seconds: f"last_over_time({scope.series(metric)}[{seconds}s])"

@@ -83,7 +83,7 @@ def scan(
 ) -> Scan:
     """Look at one cluster in the ``seconds`` up to ``at``.
 
-    :raises Stalled: when nothing says whose the pods are. Raises what :meth:`Bulk.within` does.
+    :raises Stalled: when there was no scrape in the window, or nothing says whose the pods are. Raises what :meth:`Bulk.within` does.
     """
     bulk = Bulk(prometheus, scope, at, seconds)
     every = scrape_seconds(prometheus, scope, int(at.timestamp()))
@@ -94,6 +94,8 @@ def scan(
     asked |= _small(bulk, metric, labels=wanted.labels)
     answers = ask_all(asked, on_progress)
     lived = lives(cuts, [_summed(answers[_slice(cut)]) for cut in cuts], every)
+    if not lived:
+        raise _nothing(prometheus, at, seconds)
     places = lived.keys()
     running = frozenset(place_of(point) for point in answers["running"])
     owners = _owners(bulk, {place[:2] for place in places}, {place[:2] for place in running})
@@ -146,9 +148,9 @@ def _small(bulk: Bulk, metric: str, *, labels: bool) -> dict[str, Asking]:
     now[questions.INIT] = questions.per_container(questions.INIT, more="restart_policy")
     now[questions.RESTARTS] = questions.per_container(questions.RESTARTS)
     now |= {name: questions.latest(name, by, *matchers) for name, (by, *matchers) in questions.AROUND.items()}
-    if labels:
-        now |= {name: questions.labels_of(name) for name in (questions.LABELS, questions.ANNOTATIONS)}
     found = {name: _now(bulk, question) for name, question in now.items()}
+    for name in (questions.LABELS, questions.ANNOTATIONS) if labels else ():
+        found[name] = _within(bulk, questions.labels_of(name))
     found["restarts before"] = _now(bulk, questions.per_container(questions.RESTARTS), start)
     found["killed before"] = _now(bulk, questions.per_container(questions.ENDED, questions.KILLED), start)
     found["killed"] = _within(bulk, questions.killed)
@@ -252,8 +254,9 @@ def _notes(answers: Answers, owners: Mapping[PodName, WorkloadKey | None], pods:
 
 def _nothing(prometheus: Prometheus, at: datetime, seconds: int) -> Stalled:
     """Why there are no containers: nobody collects them, or not in this window."""
+    seen = f"count(last_over_time({Scope().series(MEMORY, *RUNNING)}[1h]))"
     others = prometheus.query(f"count(last_over_time(kube_pod_owner[{seconds}s])) or count(up)", at)
-    if others:
+    if others and not prometheus.query(seen, at):
         return Stalled(
             f"Prometheus at {prometheus.url} has neither {CPU} nor {MEMORY}, but other metrics",
             hint="let it scrape cAdvisor: the path /metrics/cadvisor of each kubelet",

@@ -47,6 +47,12 @@ def recommendation_table(
     return Group(_Containers(rows, currency), Text(told), *([_reasons(rows)] if why else []))
 
 
+def _name(r: ContainerRecommendation, rows: Sequence[ContainerRecommendation]) -> str:
+    """``shop/web``; with the cluster before it where the rows are of several."""
+    key, several = r.workload.key, any(one.workload.key.cluster != r.workload.key.cluster for one in rows)
+    return f"{key.cluster}/{key.namespace}/{key.name}" if several and key.cluster else f"{key.namespace}/{key.name}"
+
+
 class _Containers:
     """The table, with limits in columns of their own, or below the requests where the terminal is too narrow for that."""
 
@@ -70,7 +76,7 @@ class _Containers:
         table.add_column("risk", no_wrap=True)
         for r in self.rows:
             table.add_row(
-                Text(f"{r.workload.key.namespace}/{r.workload.key.name}"),
+                Text(_name(r, self.rows)),
                 Text(r.container),
                 *_values(r, wide=wide),
                 money(r.saving_monthly, self.currency),
@@ -101,7 +107,7 @@ def _reasons(rows: Sequence[ContainerRecommendation]) -> Table:
     table.add_column(overflow="fold")
     table.add_row("\nwhy", "", "")
     for r in rows:
-        name = f"{r.workload.key.namespace}/{r.workload.key.name} {r.container}"
+        name = f"{_name(r, rows)} {r.container}"
         for resource in RESOURCES:
             if resource in r.why:
                 table.add_row(Text(name), resource, Text(r.why[resource]))

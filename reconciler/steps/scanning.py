@@ -1,9 +1,11 @@
 """Recommendations from one look at a Prometheus: no fleet repo, no database, and nothing is kept."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from reconciler.errors import Stalled
 from reconciler.evaluate.filters import parse as parse_filter
 from reconciler.evaluate.sizing import recommend
 from reconciler.evaluate.sizing_context import SizingContext
@@ -22,6 +24,9 @@ PROFILES = {
     name: SizingParameters(profile=name, target_utilization_cpu=target, target_utilization_ram=target)
     for name, target in BUILT_IN_PROFILES.items()
 }
+
+_OF_LABELS = re.compile(r"\b(label|annotation|department|environment|owner|product|team)\b")
+"""A filter that has one of these words may be about labels of pods, which are asked for only then."""
 
 OnProgress = Callable[[int, int], None]
 """How many questions are answered, and how many there are; of one cluster after the other."""
@@ -45,18 +50,28 @@ def recommend_from(
     """Recommendations for every container that a Prometheus knows and that the filter matches, by OpenCost's prices.
 
     :raises InputError: for a filter, window or profile that is none, before anything is asked.
-    :raises Stalled: when Prometheus lacks what is needed, or refuses. :raises PrometheusBusy: when it is away or slow.
+    :raises Stalled: when Prometheus lacks what is needed, of several clusters for each of them; what it lacks for one is a
+        problem. Also when it refuses. :raises PrometheusBusy: when it is away or slow.
     :raises TooMuch: when even an hour of one namespace is too much for it.
     """
     matches = parse_filter(asked.filter_text).matches
     params = override_of(PROFILES, asked.window, asked.profile)(PROFILES["Production"])
-    wanted = Wanted(everything=asked.everything, labels=bool(asked.filter_text.strip()))
+    wanted = Wanted(everything=asked.everything, labels=bool(_OF_LABELS.search(asked.filter_text)))
     found: list[ContainerRecommendation] = []
     problems: list[Problem] = []
-    for scope in clusters(prometheus, asked.cluster_label, asked.now, params.window_seconds):
-        seen = scan(prometheus, scope, asked.now, params.window_seconds, wanted, on_progress=on_progress)
+    failed = 0
+    scopes = clusters(prometheus, asked.cluster_label, asked.now, params.window_seconds)
+    for scope in scopes:
+        place = f"{prometheus.url} {' '.join(scope.values)}".strip()
+        try:
+            seen = scan(prometheus, scope, asked.now, params.window_seconds, wanted, on_progress=on_progress)
+        except Stalled as error:
+            failed += 1
+            if failed == len(scopes):
+                raise
+            problems.append(Problem(path=place, message=error.message, hint=error.hint))
+            continue
         found += _recommendations(seen, params)
-        place = f"{prometheus.url} {seen.cluster}".strip()
         problems += [Problem(path=place, message=note) for note in seen.notes]
     problems += [Problem(path=prometheus.url, message=warning) for warning in prometheus.warnings]
     return Recommended(

@@ -37,7 +37,7 @@ WEB = WorkloadKey(cluster="prod", namespace="default", kind="Deployment", name="
 def scraped() -> list[Sampled]:
     """Eight hours of two pods of Deployment default/web, every minute, and ten minutes more; one is killed once."""
     seconds = np.arange(NEWEST - HOURS * 3600, NEWEST + 601, 60)
-    samples = []
+    samples: list[Sampled] = []
     for pod, cores in PODS.items():
         place = {"namespace": "default", "pod": pod}
         container = place | {"container": "server", "image": "web", "node": "node-1"}
@@ -87,8 +87,9 @@ def served(home: Path, repo: FleetRepo, url: str) -> Iterator[tuple[Server, Test
 
 
 def usage(server: Server) -> dict[SeriesKey, UsageSummary]:
-    window = {"since": NOW - timedelta(days=20), "until": NOW + timedelta(days=1)}
-    return server.stores.usage.summaries("prod", **window, quantiles=dict.fromkeys(RESOURCES, 0.95))
+    since, until = NOW - timedelta(days=20), NOW + timedelta(days=1)
+    quantiles = dict.fromkeys(RESOURCES, 0.95)
+    return server.stores.usage.summaries("prod", since=since, until=until, quantiles=quantiles)
 
 
 def eventually(found: Callable[[], bool]) -> None:

@@ -38,6 +38,7 @@ def production() -> World:
     world.used("dev", "debug", "main", flat(0.13), flat(260 * MIB))
     _nightly(world)
     _guarded(world)
+    world.state("kube_pod_labels", namespace="shop", pod="db-0", label_app_kubernetes_io_name="ledger")
     # Neither a pod as a whole nor its network is a container.
     world.used("shop", "db-0", "", flat(9), flat(9 * 2**30))
     world.used("shop", "db-0", "POD", flat(9), flat(9 * 2**30))
@@ -231,6 +232,18 @@ def test_too_much_at_once_is_asked_in_parts(
     assert {k: r["samples"] for k, r in told.items()} == {k: r["samples"] for k, r in found.items()}
 
 
+def test_filters_on_labels_find_what_kube_state_metrics_exports(running: Running, person: FleetRepo) -> None:
+    told = rows(recommend(person, running, "--json", "--filter", 'label[app.kubernetes.io/name]:"ledger"'))
+    assert set(told) == {"prod/shop/StatefulSet/db/main"}
+    assert "No container matches" in recommend(person, running, "--filter", 'namespace:"empty"').out
+
+
+def test_of_several_clusters_each_is_named(running: Running, person: FleetRepo) -> None:
+    ran = recommend(person, running, "--filter", 'controllerName:"web"')
+    assert re.search(r"^prod/shop/web +server ", ran.out, re.MULTILINE)
+    assert re.search(r"^staging/shop/web +main ", ran.out, re.MULTILINE)
+
+
 # --- what can be wrong ------------------------------------------------------------------------------------------------
 
 
@@ -273,6 +286,15 @@ def test_without_cadvisor_it_is_said_which_exporter_is_missing(prometheus: Start
     ran = recommend(person, prometheus(world.series), code=1)
     assert "container_cpu_usage_seconds_total" in ran.err
     assert "/metrics/cadvisor" in ran.err
+
+
+def test_a_cluster_that_lacks_something_does_not_keep_the_others_back(prometheus: Start, person: FleetRepo) -> None:
+    good, bad = World({"cluster": "good"}), World({"cluster": "bad"})
+    simple(good, "StatefulSet", "db", "db-0")
+    bad.used("shop", "db-0", "main", flat(0.1), flat(100 * MIB), since=END - 7200)
+    ran = recommend(person, prometheus([*good.series, *bad.series]), "--json")
+    assert set(rows(ran)) == {"good/shop/StatefulSet/db/main"}
+    assert "there is no kube_pod_owner with cluster" in ran.err and "bad" in ran.err
 
 
 def test_no_data_in_the_window(running: Running, person: FleetRepo) -> None:

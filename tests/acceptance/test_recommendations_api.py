@@ -63,8 +63,11 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> FleetRepo:
     clusters = (
         f"{{name: {PROD}, id: {PROD_ID}, path: clusters/prod}}",
         f"{{name: {STAGING}, id: {STAGING_ID.upper()}, path: clusters/staging}}",
+        "{name: unnamed, path: clusters/unnamed}",
+        "{name: edge, id: edge-1, path: clusters/edge}",
     )
     files = {"trimtab.yaml": fleet_yaml(*clusters), **root_files(), **root_files("clusters/staging")}
+    files |= root_files("clusters/unnamed") | root_files("clusters/edge")
     return new_fleet(tmp_path_factory.mktemp("acme"), files)
 
 
@@ -376,6 +379,27 @@ def test_a_key_sees_its_clusters_only(served: Served) -> None:
         batch = get(served, key=key)["data"][0]["id"]
         assert get(served, f"{LIST}/{batch}", key=key)["data"]["metadata"]["cluster"]["name"] == STAGING
     assert names(served, key=served.key("recommendations:read", clusters=("elsewhere",))) == []
+
+
+def test_clusters_are_asked_for_by_the_ids_that_answers_show(served: Served) -> None:
+    """Also where trimtab.yaml gives none, or one that is no UUID; and by a key that names the cluster."""
+    (fleet,) = (fleet for _, fleet in served.server.fleets("acme"))
+    rows = [
+        recommendation(f"on-{name}", cluster=name, cluster_id=fleet.cluster_id(name), status="applied", uid="by-id")
+        for name in ("unnamed", "edge")
+    ]
+    served.server.stores.recommendations.save(rows)
+    for name in ("unnamed", "edge"):
+        by_name = served.key("recommendations:read", clusters=(name,))
+        for key in (None, by_name):
+            (one,) = get(served, key=key, status="applied", cluster_id=fleet.cluster_id(name))["data"]
+            assert one["metadata"]["cluster"] == {"id": fleet.cluster_id(name), "name": name}
+    elsewhere = served.key("recommendations:read", clusters=(PROD,))
+    assert refused(served, f"{LIST}?cluster_id=edge-1", key=elsewhere)[:2] == (400, "INVALID_CLUSTER_ID")
+    unnamed = fleet.cluster_id("unnamed")
+    assert refused(served, f"{LIST}?cluster_id={unnamed}", key=elsewhere)[:2] == (403, "CLUSTER_ACCESS_DENIED")
+    # acme has again what all tests here begin with
+    served.server.stores.recommendations.save([row.model_copy(update={"organization": "gone"}) for row in rows])
 
 
 def test_the_limit_of_a_key_is_the_familys_own(served: Served) -> None:
