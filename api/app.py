@@ -16,7 +16,7 @@ from api.agents import commands, desired, reports
 from api.agents import routes as agents
 from api.auth import Porter
 from api.changes import routes as changes
-from api.errors import ApiError, Problem, shape_of
+from api.errors import ApiError, Problem, in_family, shape_of
 from api.invalid import problem_of
 from api.licence import Licensing
 from api.middleware import BodyLimit, EveryRequest, HeadAsGet, ReadablePath, Tell
@@ -62,7 +62,7 @@ Describe = Callable[[Request, Any], Problem]
 
 def _answering(describe: Describe) -> Callable[[Request, Exception], JSONResponse]:
     async def answer(request: Request, error: Exception) -> JSONResponse:
-        problem = describe(request, error)
+        problem = in_family(describe(request, error), request.scope["path"])
         now = request.app.state.server.clock()
         body = shape_of(request.scope["path"])(problem, request.state.request_id, now)
         return JSONResponse(body, problem.status, headers=dict(problem.headers))

@@ -225,6 +225,13 @@ def shape_of(path: str) -> Shape:
     return next((shape for start, shape in SHAPES if path.startswith(start)), plain_shape)
 
 
+def in_family(problem: Problem, path: str) -> Problem:
+    """The problem with the status that the path's family has for it: to the Actions API's clients, what is not ready is a 500."""
+    if problem.status == 503 and shape_of(path) is actions_shape:
+        return dataclasses.replace(problem, status=500)
+    return problem
+
+
 BODIES: Mapping[Shape, type[BaseModel]] = {
     plain_shape: ErrorBody,
     actions_shape: ActionsErrorBody,

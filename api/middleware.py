@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import REQUEST_ID, Problem, request_id_of, shape_of
+from api.errors import REQUEST_ID, Problem, in_family, request_id_of, shape_of
 from reconciler.clock import stopwatch, system_clock
 
 BODY_LIMIT = 2 * 1024 * 1024
@@ -194,6 +194,7 @@ _FAULT = Problem(500, "the server could not answer: its log has more under this 
 
 async def answer(problem: Problem, scope: Scope, _receive: Receive, send: Send) -> None:
     """Answer with a problem, in the shape of the path's family."""
+    problem = in_family(problem, scope["path"])
     app = scope.get("app")  # not there where the layers are used without an application
     now = app.state.server.clock() if app else system_clock()
     body = json.dumps(shape_of(scope["path"])(problem, scope["state"]["request_id"], now)).encode()

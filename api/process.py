@@ -44,7 +44,7 @@ def run(
     """
     disable_created_metrics()  # type: ignore[no-untyped-call]
     with listen(host, port) as listener, _before_serving():
-        with open_server(settings, interval=interval, passes=passes, step=step) as server:
+        with open_server(settings, interval=interval, passes=passes, schedule=True, step=step) as server:
             if not server.stores.keys.list():
                 log.warning("there is no API key yet", hint="trimtab key create --org ORG --name NAME --scope SCOPE")
             serve(server, listener)

@@ -39,12 +39,14 @@ def open_server(
     *,
     interval: float = 30.0,
     passes: bool = True,
+    schedule: bool | None = None,
     clock: Clock = system_clock,
     step: Callable[[str], None] = lambda _name: None,
 ) -> Iterator[Server]:
     """A server whose stewards run until the block ends; then each finishes the commit in hand.
 
-    ``step`` is told each step of every pass, as :class:`~reconciler.steps.house.House` says.
+    ``schedule``: run the Actions API's jobs by the clock; as ``passes`` when not given. Where another process makes the
+    passes, its actions are completed here all the same, and heartbeats written. ``step`` is told each step of every pass, as :class:`~reconciler.steps.house.House` says.
     """
     stores, metrics = open_stores(settings), Metrics()
     urls = tuple(dict.fromkeys(settings.fleets))
@@ -68,7 +70,7 @@ def open_server(
         steward.start()
     if history is not None:
         history.start()
-    if passes:
+    if passes if schedule is None else schedule:
         actions = Schedule(jobs(server), clock)
         server.on_stop.append(actions.stop)
         actions.start()

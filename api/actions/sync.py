@@ -18,12 +18,12 @@ router = APIRouter(prefix="/action", tags=["Actions"])
 Writer = Annotated[Principal, Depends(needs("actions:write"))]
 
 _RETRY_SECONDS = 30
-_RESPONSES = documented(401, 402, 403, 404, 503)
-_OF_HEARTBEATS = documented(401, 402, 403, 503)
+_RESPONSES = documented(401, 402, 403, 404)
+_OF_HEARTBEATS = documented(401, 402, 403)
 _SEEN_IN = "GET /actions/runs?window=1h shows what comes of it"
 
 
-@router.post("/config/sync", summary="Sync action configs", responses=documented(401, 403, 404, 503))
+@router.post("/config/sync", summary="Sync action configs", responses=documented(401, 403, 404))
 def sync_configs(principal: Writer, server: HasServer) -> Envelope[str]:
     """Reads the configs at the head of each fleet repo's branch. Needs no licence.
 

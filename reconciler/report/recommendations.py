@@ -47,10 +47,11 @@ def recommendation_table(
     return Group(_Containers(rows, currency), Text(told), *([_reasons(rows)] if why else []))
 
 
-def _name(r: ContainerRecommendation, rows: Sequence[ContainerRecommendation]) -> str:
+def _names(rows: Sequence[ContainerRecommendation]) -> list[str]:
     """``shop/web``; with the cluster before it where the rows are of several."""
-    key, several = r.workload.key, any(one.workload.key.cluster != r.workload.key.cluster for one in rows)
-    return f"{key.cluster}/{key.namespace}/{key.name}" if several and key.cluster else f"{key.namespace}/{key.name}"
+    keys = [r.workload.key for r in rows]
+    several = len({key.cluster for key in keys}) > 1
+    return [f"{key.cluster + '/' if several and key.cluster else ''}{key.namespace}/{key.name}" for key in keys]
 
 
 class _Containers:
@@ -74,9 +75,9 @@ class _Containers:
         for name in (f"{self.currency}/month", "samples"):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("risk", no_wrap=True)
-        for r in self.rows:
+        for name, r in zip(_names(self.rows), self.rows, strict=True):
             table.add_row(
-                Text(_name(r, self.rows)),
+                Text(name),
                 Text(r.container),
                 *_values(r, wide=wide),
                 money(r.saving_monthly, self.currency),
@@ -106,8 +107,8 @@ def _reasons(rows: Sequence[ContainerRecommendation]) -> Table:
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     table.add_row("\nwhy", "", "")
-    for r in rows:
-        name = f"{_name(r, rows)} {r.container}"
+    for workload, r in zip(_names(rows), rows, strict=True):
+        name = f"{workload} {r.container}"
         for resource in RESOURCES:
             if resource in r.why:
                 table.add_row(Text(name), resource, Text(r.why[resource]))

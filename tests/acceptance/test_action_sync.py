@@ -94,12 +94,12 @@ def test_a_heartbeat_says_when_the_fleet_repo_cannot_be_used(tmp_path: Path) -> 
     repo = small_fleet(tmp_path)
     with serving(tmp_path, repo) as served:
         shutil.move(repo.bare, tmp_path / "away")
-        for what, status in (("config", 503), ("submitter", 503), ("ingestor", 200), ("heartbeat", 200)):
+        for what, status in (("config", 500), ("submitter", 500), ("ingestor", 200), ("heartbeat", 200)):
             answer = served.client.post(f"/action/{what}/sync")
             assert answer.status_code == status, answer.text
-            if status == 503:
+            if status == 500:
                 assert answer.json().keys() == {"code", "status", "message"}
-                assert (answer.json()["code"], answer.json()["status"]) == (503, "error")
+                assert (answer.json()["code"], answer.json()["status"]) == (500, "error")
                 assert "fleet.git" in answer.json()["message"]
         shutil.move(tmp_path / "away", repo.bare)
         for what in SYNCS:
@@ -121,7 +121,7 @@ def test_a_broken_trimtab_yaml_is_named_and_shows_as_degraded(tmp_path: Path) ->
         repo.commit()
         for what in ("config", "submitter"):
             answer = client.post(f"/action/{what}/sync")
-            assert answer.status_code == 503 and "trimtab.yaml" in answer.json()["message"]
+            assert answer.status_code == 500 and "trimtab.yaml" in answer.json()["message"]
         server.wake("acme")
         _until(lambda: bool(server.stewards[0].watch.error))
         assert client.post("/action/heartbeat/sync").status_code == 200
@@ -129,7 +129,7 @@ def test_a_broken_trimtab_yaml_is_named_and_shows_as_degraded(tmp_path: Path) ->
         assert (beat["metadata"]["cluster"], beat["metadata"]["status"]) == ("prod", "degraded")
     with serving_unread(settings, clock) as client:
         answer = client.post("/action/submitter/sync", headers={"Authorization": f"Bearer {key}"})
-        assert answer.status_code == 503 and "could not be read" in answer.json()["message"]
+        assert answer.status_code == 500 and "could not be read" in answer.json()["message"]
 
 
 @contextmanager
