@@ -30,7 +30,7 @@ class Scale:
     scanned: int = 500
     scan_days: int = 7
     recommendations: int = 100_000
-    pages: int = 1_000
+    pages: int = 300
 
 
 FULL = Scale()

@@ -119,6 +119,9 @@ class _Facts:
         given = {action.id: action.sizing for action in self.scene.state.actions}
         return given | {"": self.scene.state.fleet.rightsizing}
 
+    def sized_by(self, action_id: str) -> SizingParameters:
+        return self.parameters.get(action_id, self.scene.state.fleet.rightsizing)
+
     @cached_property
     def refused(self) -> Refused:
         return recommended.refusals_by_field(self.scene.refusals)
@@ -296,7 +299,7 @@ def _proposed(
         created_at=stored.created_at if stored else now,
         updated_at=now,
         analyzed_at=now,
-        window_seconds=max(facts.parameters[one.action_id].window_seconds for one in group if one.changes),
+        window_seconds=max(facts.sized_by(one.action_id).window_seconds for one in group if one.changes),
     )
 
 

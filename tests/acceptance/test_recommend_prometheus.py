@@ -87,6 +87,9 @@ def staging() -> World:
     world.state("kube_horizontalpodautoscaler_spec_target_metric", 70, **metric, **hpa)
     bound = {"namespace": "shop", "limitrange": "bounds", "type": "Container", "resource": "memory"}
     world.state("kube_limitrange", 512 * MIB, constraint="min", **bound)
+    quota = {"namespace": "lab", "resourcequota": "compute", "type": "hard"}
+    world.state("kube_resourcequota", 2, resource="requests.cpu", **quota)
+    world.state("kube_resourcequota", 16 * 2**30, resource="requests.memory", **quota)
     simple(world, "ReplicaSet", "big-6f7d8c9b5", "big-6f7d8c9b5-fffff", namespace="lab", cores=3.9)
     return world
 
@@ -183,7 +186,7 @@ def test_init_containers_and_sidecars_are_told_apart(found: dict[str, Any]) -> N
     assert float(proxy["savingMonthly"]["amount"]) > 0, "a sidecar runs all month"
 
 
-def test_nodes_limit_ranges_and_hpas_hold_as_ever(found: dict[str, Any]) -> None:
+def test_nodes_limit_ranges_quotas_and_hpas_hold_as_ever(found: dict[str, Any]) -> None:
     web, big = found["staging/shop/Deployment/web/main"], found["staging/lab/Deployment/big/main"]
     assert "HorizontalPodAutoscaler shop/web" in web["why"]["cpu"]
     assert web["changes"] == ["memory"]
@@ -191,6 +194,8 @@ def test_nodes_limit_ranges_and_hpas_hold_as_ever(found: dict[str, Any]) -> None
     assert "LimitRange bounds" in web["why"]["memory"]
     assert big["recommended"]["requests"]["cpu"] == "4", "3.9 ÷ 0.65 = 6 does not fit on the largest node"
     assert "largest node" in big["why"]["cpu"]
+    assert "ResourceQuota" in big["why"]["cpu"]
+    assert "ResourceQuota" not in big["why"]["memory"]
 
 
 def test_one_question_is_about_all_containers(running: Running, person: FleetRepo) -> None:
@@ -286,6 +291,21 @@ def test_without_cadvisor_it_is_said_which_exporter_is_missing(prometheus: Start
     ran = recommend(person, prometheus(world.series), code=1)
     assert "container_cpu_usage_seconds_total" in ran.err
     assert "/metrics/cadvisor" in ran.err
+
+
+def test_what_else_is_missing_is_said_and_the_rest_is_sized(prometheus: Start, person: FleetRepo) -> None:
+    """No requests and limits, and no memory: CPU is sized of what is there."""
+    world = World()
+    world.owned("shop", "db-0", "StatefulSet", "db")
+    world.used("shop", "db-0", "main", flat(0.13), flat(260 * MIB))
+    kept = [one for one in world.series if one.name != "container_memory_working_set_bytes"]
+    ran = recommend(person, prometheus(kept), "--json")
+    (db,) = ran.json()
+    assert db["current"] == {"requests": {}, "limits": {}}
+    assert db["recommended"] == {"requests": {"cpu": "200m"}, "limits": {}}
+    assert db["why"]["memory"] == "no usage seen"
+    assert "there is no container_memory_working_set_bytes" in ran.err
+    assert "kube_pod_container_resource_requests" in ran.err
 
 
 def test_a_cluster_that_lacks_something_does_not_keep_the_others_back(prometheus: Start, person: FleetRepo) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import event
+from sqlalchemy import delete, event
 
 from reconciler import loop
 from reconciler.model.observation import PushBody, SeriesKey
@@ -18,6 +18,7 @@ from reconciler.model.samples import Samples
 from reconciler.model.workload import Resources, WorkloadKey
 from reconciler.steps.house import House
 from reconciler.store.recommendations import Wanted
+from reconciler.store.tables import recommendations
 from support.fleets import FleetRepo, fleet_yaml, git, new_fleet
 from support.replay import NOW
 from support.served import Served, serving
@@ -187,6 +188,15 @@ def test_people_are_told_what_can_be_done_about_it(of_all_kinds: Served) -> None
     assert "No action config covers it" in found["Deployment/deployment"].description
     assert "put the new values into its manifest" in found["Job/job"].description
     assert "0.26 cores against a request of 2 cores" in found["Deployment/deployment"].cause
+
+
+def test_the_same_input_gives_the_same_rows_in_a_new_database(of_all_kinds: Served) -> None:
+    before = stored(of_all_kinds)
+    with of_all_kinds.server.stores.engine.begin() as connection:
+        connection.execute(delete(recommendations))
+    of_all_kinds.server.stores.recorded()
+    of_all_kinds.reconcile()
+    assert stored(of_all_kinds) == before
 
 
 def test_the_next_pass_writes_nothing_until_something_shown_has_changed(of_all_kinds: Served) -> None:
