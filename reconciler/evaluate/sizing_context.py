@@ -16,6 +16,9 @@ from reconciler.model.machine_file import MachineFile
 from reconciler.model.observation import OomRecord, SeriesKey, UsageSummary
 from reconciler.model.workload import RESOURCES, Container, Resource, Workload, WorkloadKey
 
+SeriesName = tuple[str, str, str, str, Resource]
+"""Namespace, kind and name of a workload, a container's name, and a resource."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SizingContext:
@@ -23,7 +26,8 @@ class SizingContext:
     refusals are indexed once.
 
     ``action`` is the name of the action config whose ``params`` these are, empty for the fleet's ``rightsizing``;
-    ``subject`` its id, against which ``refusals`` count (empty = the name). ``usage`` is over the parameters' window.
+    ``subject`` its id, against which ``refusals`` count (empty = the name). ``usage`` is over the parameters' window;
+    ``usage_by_name`` the same by plain texts, of the context's own cluster: found in a tenth of the time.
     ``hpa_files`` and ``requests_files``: Trimtab's own files as they stand in the overlay. ``policy_cpu_percent`` and
     ``policy_memory``: what the live policy on a workload scales on. ``replicas``: as observed. ``largest_node``:
     millicores and bytes. ``root`` says where edits would land (None = an overlay in the workload's root).
@@ -36,6 +40,7 @@ class SizingContext:
     subject: str = ""
     root: Root | None = None
     usage: Mapping[SeriesKey, UsageSummary] = field(default_factory=dict)
+    usage_by_name: Mapping[SeriesName, UsageSummary] | None = None
     ooms: Mapping[tuple[WorkloadKey, str], OomRecord] = field(default_factory=dict)
     limit_ranges: tuple[LimitRangeItem, ...] = ()
     person_hpas: tuple[PersonHpa, ...] = ()
@@ -61,7 +66,10 @@ class SizingContext:
 
     def summary(self, workload: Workload, container: Container, resource: Resource) -> UsageSummary | None:
         """What is known of one series. Looked up as it comes: ``usage`` is a whole cluster's and shared by many contexts."""
-        return self.usage.get(SeriesKey(workload=workload.key, container=container.name, resource=resource))
+        key = workload.key
+        if self.usage_by_name is not None:
+            return self.usage_by_name.get((key.namespace, key.kind, key.name, container.name, resource))
+        return self.usage.get(SeriesKey(workload=key, container=container.name, resource=resource))
 
     def observed_replicas(self, workload: Workload) -> int | None:
         return self.replicas.get(workload.key) if self.replicas else None

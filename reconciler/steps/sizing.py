@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from reconciler.evaluate.sizing import recommend
-from reconciler.evaluate.sizing_context import SizingContext
+from reconciler.evaluate.sizing_context import SeriesName, SizingContext
 from reconciler.evaluate.sizing_cover import Covering, pick_action
 from reconciler.evaluate.sizing_proposals import proposals
 from reconciler.evaluate.sizing_sums import ClusterLimits, with_sums_said
@@ -24,7 +25,6 @@ from reconciler.steps.house import House
 from reconciler.steps.scene import RootScene, Scene
 from reconciler.store.usage_read import Figures
 
-Usage = Mapping[SeriesKey, UsageSummary]
 Ooms = Mapping[tuple[WorkloadKey, str], OomRecord]
 Override = Callable[[SizingParameters], SizingParameters]
 
@@ -41,6 +41,18 @@ class _Around:
     largest_node: tuple[int, int] | None
 
 
+class _Usage(NamedTuple):
+    """What the history says of a cluster's series, by key and by name."""
+
+    by_key: Mapping[SeriesKey, UsageSummary]
+    by_name: Mapping[SeriesName, UsageSummary]
+
+
+def _by_name(usage: Mapping[SeriesKey, UsageSummary]) -> dict[SeriesName, UsageSummary]:
+    named = ((series, series.workload, summary) for series, summary in usage.items())
+    return {(w.namespace, w.kind, w.name, one.container, one.resource): summary for one, w, summary in named}
+
+
 @dataclass(frozen=True, eq=False)
 class _History:
     """What one pass reads once per cluster, and history once per cluster, window and pair of quantiles."""
@@ -48,7 +60,7 @@ class _History:
     house: House
     scene: Scene
     figures: Figures | None
-    usage_read: dict[tuple[str, int, float, float, Figures], Usage]
+    usage_read: dict[tuple[str, int, float, float, Figures], _Usage]
     ooms_read: dict[tuple[str, int], Ooms]
     clusters: dict[str, _Around]
 
@@ -57,18 +69,19 @@ class _History:
             self.clusters[cluster] = _around(self.scene, cluster)
         return self.clusters[cluster]
 
-    def usage(self, cluster: str, params: SizingParameters) -> Usage:
+    def usage(self, cluster: str, params: SizingParameters) -> _Usage:
         figures = self.figures or _figures(params)
         key = (cluster, params.window_seconds, params.quantile_cpu, params.quantile_ram, figures)
         if key not in self.usage_read:
             since = self.scene.now - timedelta(seconds=params.window_seconds)
-            self.usage_read[key] = self.house.stores.usage.summaries(
+            read = self.house.stores.usage.summaries(
                 cluster,
                 since=since,
                 until=self.scene.now,
                 quantiles={"cpu": params.quantile_cpu, "memory": params.quantile_ram},
                 figures=figures,
             )
+            self.usage_read[key] = _Usage(read, _by_name(read))
         return self.usage_read[key]
 
     def ooms(self, cluster: str, params: SizingParameters) -> Ooms:
@@ -146,6 +159,7 @@ def _context(
 ) -> SizingContext:
     params = override(action.sizing if action else scene.state.fleet.rightsizing)
     cluster, around = root.cluster.name, history.around(root.cluster.name)
+    usage = history.usage(cluster, params)
     targets = {
         workload.key: policy
         for workload in root.state.inventory.workloads
@@ -158,7 +172,8 @@ def _context(
         action=action.name if action else "",
         subject=action.id if action else "",
         root=root.root,
-        usage=history.usage(cluster, params),
+        usage=usage.by_key,
+        usage_by_name=usage.by_name,
         ooms=history.ooms(cluster, params),
         limit_ranges=around.limit_ranges,
         person_hpas=around.person_hpas,
