@@ -2,7 +2,7 @@
 first."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import numpy as np
@@ -21,6 +21,7 @@ from tests.support.prometheus import Sampled, missing, prometheus_with
 
 STEP = 300
 NEXT_PASSES = 5
+ROUNDS = 3
 SCAN_WANTED = 5.0
 PASS_WANTED = 50.0
 
@@ -78,22 +79,41 @@ def _scan(prometheus: Prometheus, scale: Scale) -> None:
 
         return scan
 
-    # In turns, so that what else the machine does weighs on both.
-    scans, singles = [], []
-    for _ in range(2):
+    # In turns, so that what else the machine does weighs on all of them.
+    scans, everything, instants = [], [], []
+    for _ in range(ROUNDS):
         scans.append(_seconds(scanned(everything=False)))
-        singles.append(_seconds(lambda: _one_by_one(prometheus, scale)))
-    everything = _seconds(scanned(everything=True))
-    against, wanted = "one query per container and resource", f"≤ {1 / SCAN_WANTED:g}"
-    line("scan with nothing stored", min(scans), against=against, limit=min(singles), wanted=wanted)
-    line("  with averages and quantiles, too", everything, against=against, limit=min(singles))
+        instants.append(_seconds(lambda: _one_by_one(prometheus, scale)))
+        everything.append(_seconds(scanned(everything=True)))
+    samples = _seconds(lambda: _samples_one_by_one(prometheus, scale))
+    against = "one query per container and resource, for its maximum"
+    line("scan with nothing stored", min(scans), against=against, limit=min(instants), wanted=f"≤ {1 / SCAN_WANTED:g}")
+    against = "one query per container and resource, for its samples"
+    line("scan with nothing stored", min(scans), against=against, limit=samples, wanted=f"≤ {1 / SCAN_WANTED:g}")
+    line("  with averages and quantiles, too", min(everything), against=against, limit=samples)
+
+
+def _of_each(scale: Scale) -> Iterator[str]:
+    for number in range(scale.scanned):
+        yield f'{{namespace="team-{number % 20}",pod=~"app-{number}-[^-]+-[^-]+",container="server"}}'
 
 
 def _one_by_one(prometheus: Prometheus, scale: Scale) -> None:
-    """The samples of one container and resource at a time, which tell the same figures."""
+    """One figure of one container and resource at a time: what Prometheus does most quickly."""
+    days = f"{scale.scan_days}d"
+    for of in _of_each(scale):
+        for promql in (
+            f"max_over_time(rate(container_cpu_usage_seconds_total{of}[{2 * STEP}s])[{days}:{STEP}s])",
+            f"max_over_time(container_memory_working_set_bytes{of}[{days}])",
+        ):
+            (found,) = prometheus.query(promql, NOW)
+            assert found.value > 0
+
+
+def _samples_one_by_one(prometheus: Prometheus, scale: Scale) -> None:
+    """The samples of one container and resource at a time, which tell all figures."""
     since = NOW - timedelta(days=scale.scan_days)
-    for number in range(scale.scanned):
-        of = f'{{namespace="team-{number % 20}",pod=~"app-{number}-[^-]+-[^-]+",container="server"}}'
+    for of in _of_each(scale):
         for promql in (
             f"rate(container_cpu_usage_seconds_total{of}[{2 * STEP}s])",
             f"container_memory_working_set_bytes{of}",

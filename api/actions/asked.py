@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Query
+from pydantic import BeforeValidator
 
 from api.auth import Principal, needs
 from api.errors import BadRequest
@@ -25,8 +26,16 @@ Window = Annotated[
 ClusterName = Annotated[
     str, Query(max_length=300, pattern=r"^[^\x00]*$", description="Only what is about this cluster, by name or id.")
 ]
-Limit = Annotated[int, Query(ge=0, le=_MOST, description="At most so many; 0 = all.")]
-Offset = Annotated[int, Query(ge=0, le=_MOST, description="Leave out so many, the newest.")]
+
+
+def _number(value: object) -> object:
+    return 0 if value == "" else value
+
+
+Given = BeforeValidator(lambda value: None if value == "" else value)
+"""``?status=`` says as much as leaving it out: forms and scripts send what nobody filled in."""
+Limit = Annotated[int, BeforeValidator(_number), Query(ge=0, le=_MOST, description="At most so many; 0 = all.")]
+Offset = Annotated[int, BeforeValidator(_number), Query(ge=0, le=_MOST, description="Leave out so many, the newest.")]
 
 
 def period_of(window: str, now: datetime) -> Period:

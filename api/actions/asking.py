@@ -11,6 +11,7 @@ from api.errors import ApiError, BadRequest, Forbidden, encodable
 from api.scaling.asking import allow
 from api.scaling.figures import Line
 from api.server import Server
+from reconciler.evaluate.turndown_sites import refused_namespace
 from reconciler.model.action import ActionConfig, ActionType, StoredAction
 from reconciler.model.fleet import Cluster, Fleet
 from reconciler.observe.action_fields import LEGACY_ACTIONS
@@ -108,10 +109,20 @@ def _check(stored: StoredAction, fleet: Fleet) -> None:
     """:raises BadRequest: with the first thing that is wrong, and how many more there are."""
     found = read_stored(stored, fleet)
     if isinstance(found, ActionConfig):
+        _refuse_needed(found)
         return
     first, *rest = found
     more = f" (and {len(rest)} more)" if rest else ""
     raise BadRequest(f"{_said(first)}{more}", field=_field(first))
+
+
+def _refuse_needed(action: ActionConfig) -> None:
+    """:raises BadRequest: when it names a namespace to be turned down that never is."""
+    reasons = {name: refused_namespace(name) for name in action.namespaces if action.action == "namespaceTurndown"}
+    for name, reason in reasons.items():
+        if reason:
+            field = "config.namespace" if action.config.get("namespace") == name else "config.namespaces"
+            raise BadRequest(f"{field}: {name} is never turned down: {reason}", field=field)
 
 
 def _said(complaint: Complaint) -> str:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from api.actions.asked import ClusterName, Limit, Offset, Reader, Window, name_of, period_of, seen_by
+from api.actions.asked import ClusterName, Given, Limit, Offset, Reader, Window, name_of, period_of, seen_by
 from api.actions.envelope import Envelope, Instant, Shown
 from api.actions.licensed import needs_licence
 from api.auth import HasServer
@@ -20,9 +20,12 @@ router = APIRouter(tags=["Actions"], dependencies=[needs_licence])
 
 Type = Annotated[
     Literal[ActionType, "rightsizing"] | None,
+    Given,
     Query(alias="type", description="Only actions of this type; `rightsizing` is the old name of the first."),
 ]
-Status = Annotated[Literal["success", "failure"] | None, Query(alias="status", description="Only those that ended so.")]
+Status = Annotated[
+    Literal["success", "failure"] | None, Given, Query(alias="status", description="Only those that ended so.")
+]
 
 
 class WindowView(Shown):

@@ -85,7 +85,8 @@ def _declared(server: Server, principal: Principal) -> Iterator[ActionConfig]:
         watch = steward.watch
         known = {c.name: c.id for c in watch.fleet.clusters} if watch.fleet else {}
         for action in watch.state.actions if watch.state else ():
-            seen = not action.clusters or any(principal.sees(c, known.get(c, "")) for c in action.clusters)
+            about = action.clusters or tuple(known)
+            seen = not principal.clusters or any(principal.sees(c, known.get(c, "")) for c in about)
             if action.source == "helm" and seen:
                 yield action
 

@@ -9,7 +9,7 @@ from api.server import Server
 from reconciler.errors import Stalled
 from reconciler.steps import heartbeats
 from reconciler.steps.house import House
-from reconciler.steps.ingesting import ingest
+from reconciler.steps.ingesting import KEPT, ingest
 from reconciler.steward import Steward
 
 WAIT_SECONDS = 120.0
@@ -21,8 +21,13 @@ def jobs(server: Server) -> tuple[Job, ...]:
     return (
         Job("heartbeats", "*/5 * * * *", lambda at: _beat_all(server, at)),
         Job("config sync and submission", "*/10 * * * *", lambda _at: _nudge_all(server)),
-        Job("ingestion", "*/10 * * * *", lambda _at: ingest_all(server.stewards)),
+        Job("ingestion", "*/10 * * * *", lambda at: _ingest_and_forget(server, at)),
     )
+
+
+def _ingest_and_forget(server: Server, at: datetime) -> None:
+    server.stores.runs.forget(at - KEPT)
+    ingest_all(server.stewards)
 
 
 def _nudge_all(server: Server) -> None:

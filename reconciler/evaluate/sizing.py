@@ -120,7 +120,7 @@ def _recommendation(
     moves = [(resource, one.old or 0, one.new or 0) for resource, one in paid.items()]
     oom = context.oom(workload, container)
     replicas = replicas_of(workload, context.observed_replicas(workload))
-    return ContainerRecommendation(
+    return ContainerRecommendation.unchecked(
         workload=workload,
         container=container.name,
         current=_resources(cpu.old, memory.old, cpu.old_limit, memory.old_limit),
@@ -140,7 +140,7 @@ def _recommendation(
 
 
 def _resources(cpu: int | None, memory: int | None, cpu_limit: int | None, memory_limit: int | None) -> Resources:
-    return Resources(cpu_request=cpu, memory_request=memory, cpu_limit=cpu_limit, memory_limit=memory_limit)
+    return Resources.unchecked(cpu_request=cpu, memory_request=memory, cpu_limit=cpu_limit, memory_limit=memory_limit)
 
 
 def _joined(outcome: Outcome, note: str) -> str:

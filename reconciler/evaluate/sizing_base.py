@@ -3,6 +3,7 @@
 Kubecost's formula with VPA's answer to OOM kills (FACTS §Right-sizing).
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from reconciler.evaluate.sizing_units import days_text, spell, spell_use, steps_up, up
@@ -75,6 +76,7 @@ def base_value(summary: UsageSummary, rules: Rules) -> float | None:
     return summary.base.get(rules.algorithm)
 
 
+@lru_cache(maxsize=256)
 def algorithm_text(rules: Rules) -> str:
     """``max``, ``p95``, ``p95 of averages``, ``p95 of maxima``."""
     if rules.algorithm == "max":

@@ -1,6 +1,7 @@
 """One resource's unit and spelling: CPU in steps of 1m, memory in steps of 1 MiB."""
 
 import math
+from functools import lru_cache
 
 from reconciler.model.quantity import MIB, canonical, format_cpu, format_memory
 from reconciler.model.workload import Resource
@@ -11,6 +12,7 @@ STEP: dict[Resource, int] = {"cpu": 1, "memory": MIB}
 LABEL: dict[Resource, str] = {"cpu": "CPU", "memory": "memory"}
 
 
+@lru_cache(maxsize=16_384)
 def spell(resource: Resource, value: int | None) -> str:
     """The canonical quantity (``250m``, ``512Mi``); ``none`` where there is no value."""
     if value is None:
@@ -49,6 +51,7 @@ def down(resource: Resource, value: int) -> int:
     return value // step * step or value
 
 
+@lru_cache(maxsize=1_024)
 def days_text(days: float) -> str:
     """``14 d`` or, under two days, ``36 h``."""
     return f"{days:.0f} d" if days >= 2 else f"{days * 24:.0f} h"

@@ -8,12 +8,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from reconciler.evaluate.overlay_edits import removal, value_edit
+from reconciler.manifests.container_order import is_out_of_order, standing_of
 from reconciler.manifests.machine_files import path_for
 from reconciler.model.change import Proposal, Subject
 from reconciler.model.fleet import Root
 from reconciler.model.inventory import Inventory, NodePool, Quota, RootState
 from reconciler.model.machine_file import MachineFile
-from reconciler.model.workload import ObjectRef, Workload
+from reconciler.model.workload import BUILT_IN_KINDS, ObjectRef, Workload
 
 TRIMTAB = Subject(kind="trimtab", id="trimtab", name="trimtab")
 
@@ -67,7 +68,7 @@ def stale_proposals(root_state: RootState, root: Root) -> tuple[Proposal, ...]:
         if stale.fields:
             proposals.append(_proposal(inventory, path, file, stale))
         elif path in root_state.mistargeted:
-            proposals.append(_aimed_anew(inventory, path, file, stale.live))
+            proposals.append(_aimed_anew(inventory, path, file, stale.live, declared.workloads.get(_key(file.target))))
     return tuple(proposals)
 
 
@@ -199,9 +200,26 @@ def _proposal(inventory: Inventory, path: str, file: MachineFile, stale: _Stale)
     )
 
 
-def _aimed_anew(inventory: Inventory, path: str, file: MachineFile, live: tuple[str, str]) -> Proposal:
+def disorder(file: MachineFile, workload: Workload | None) -> str:
+    """What has become of the containers whose order a file keeps, for a person; "" when they are as it has them."""
+    if workload is None or file.form != "requests" or file.target.kind not in BUILT_IN_KINDS:
+        return ""
+    standing = standing_of(workload)
+    if not is_out_of_order(file, standing):
+        return ""
+    gone = ", ".join(entry.partition("/")[2] for entry in file.order if entry not in standing)
+    name = f"{file.target.kind} {file.target.name}"
+    if gone:
+        return f"container {gone} of {name}, which Trimtab names to keep the order, is no longer declared"
+    return f"the containers of {name} stand in another order since its manifest was changed"
+
+
+def _aimed_anew(
+    inventory: Inventory, path: str, file: MachineFile, live: tuple[str, str], workload: Workload | None
+) -> Proposal:
     down = file.form == "turndown"
     name = f"what sleeps in {file.target.name}" if down else f"{file.target.kind} {file.target.name}"
+    otherwise = f"{name} is found in another way since its manifest was changed, or copied"
     return Proposal(
         kind="stale",
         subject=TRIMTAB,
@@ -210,7 +228,7 @@ def _aimed_anew(inventory: Inventory, path: str, file: MachineFile, live: tuple[
         namespace=file.target.name if down else live[0],
         workload=live[1],
         edits=(value_edit(path, file.form, file.target, TARGET, None, None),),
-        reason=f"{name} is found in another way since its manifest was changed, or copied: what Trimtab wrote is aimed anew",
+        reason=f"{disorder(file, workload) or otherwise}: what Trimtab wrote is aimed anew",
         ignores_windows=True,
         ignores_budget=True,
     )

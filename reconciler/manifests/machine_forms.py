@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from reconciler.errors import InputError
+from reconciler.manifests.container_order import said_by_names
 from reconciler.manifests.objects_declared import mapping, texts
 from reconciler.manifests.objects_pods import POD_PATHS, POD_TEMPLATE
 from reconciler.manifests.yaml_reader import Document, load_all
@@ -86,24 +87,32 @@ def read_requests(value: dict[str, Any]) -> MachineFile:
             _only_keys(pod, (step,), ".".join(path[:depth]))
         pod = mapping(pod.get(step))
     values: dict[str, str] = {}
+    listed: list[str] = []
     at = ".".join(path)
-    for role, listed in _only_keys(pod, ROLES, at).items():
-        for item in listed if isinstance(listed, list) else ():
-            values |= _container_sizes(item, role, f"{at}.{role}")
-    return MachineFile(form="requests", target=target, values=values)
+    for role, items in _only_keys(pod, ROLES, at).items():
+        for item in items if isinstance(items, list) else ():
+            name, sizes = _container_sizes(item, role, f"{at}.{role}")
+            listed.append(f"{role}/{name}")
+            values |= sizes
+    return MachineFile(form="requests", target=target, values=values, order=said_by_names(listed, values))
 
 
-def _container_sizes(item: Any, role: str, at: str) -> dict[str, str]:
+def _container_sizes(item: Any, role: str, at: str) -> tuple[str, dict[str, str]]:
+    """The container's name and its values; none where it stands only for the order."""
     container = _only_keys(item, ("name", "resources"), at)
     name = container.get("name")
     if not isinstance(name, str) or not name:
         raise Odd("a container should have its name", at)
     field = f"{at}[{name}].resources"
-    values = {}
+    values: dict[str, str] = {}
+    if "resources" not in container:
+        return name, values
+    if container["resources"] is None:
+        raise Odd("has nothing in it, by which kustomize would delete the ones that people wrote", field)
     for bound, sizes in _only_keys(container.get("resources"), ("requests", "limits"), field).items():
         for resource, quantity in _only_keys(sizes, ("cpu", "memory"), f"{field}.{bound}").items():
             values[f"{role}/{name}/{bound}/{resource}"] = _quantity(quantity, f"{field}.{bound}.{resource}")
-    return values
+    return name, values
 
 
 def read_json6902(operations: list[Any], text: bytes) -> MachineFile:

@@ -122,7 +122,8 @@ class Decision(Model):
 class Change(Model):
     """Decisions that share one commit. ``files``: new bytes by path, None = the file goes away (filled by render).
 
-    ``failure``: what the cluster said when the commit could not be brought about (state ``failed``).
+    ``failure``: what the cluster said when the commit could not be brought about (state ``failed``). ``applied_at``: when it
+    was first seen to be in force; what becomes of it later does not take that back.
     """
 
     id: str
@@ -134,6 +135,7 @@ class Change(Model):
     files: Mapping[str, bytes | None] = {}
     commit: str = ""
     failure: str = ""
+    applied_at: datetime | None = None
 
     @property
     def subject(self) -> Subject:

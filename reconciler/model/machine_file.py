@@ -19,7 +19,10 @@ class MachineFile(Model):
     Fields by form (values are always text, exactly as they stand in the YAML):
 
     ``requests``  target = the workload. ``<role>/<container>/<requests|limits>/<cpu|memory>`` → canonical quantity,
-                  where role is ``containers`` or ``initContainers``.
+                  where role is ``containers`` or ``initContainers``. ``order`` is what the file lists, of kinds that
+                  are patched by strategic merge: ``<role>/<container>`` as the manifest has them, with those that are
+                  named only to keep its order (:mod:`reconciler.manifests.container_order`). Empty where that is just
+                  the sized ones by name.
     ``hpa``       target = the workload that is scaled; the HPA has its name and namespace. ``minReplicas``,
                   ``maxReplicas``; ``metrics/<cpu|memory>`` → ``70%`` (Utilization) or a quantity (AverageValue);
                   ``behavior/<scaleUp|scaleDown>/<stabilizationWindowSeconds|pods|periodSeconds>``; ``policy`` → the
@@ -36,3 +39,4 @@ class MachineFile(Model):
     form: FileForm
     target: ObjectRef
     values: Mapping[str, str] = {}
+    order: tuple[str, ...] = ()

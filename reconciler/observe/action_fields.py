@@ -12,12 +12,14 @@ from reconciler.manifests.yaml_reader import KeyPath
 from reconciler.model.action import ActionConfig, ActionType, Fraction, SizingParameters
 from reconciler.model.fleet import Fleet
 from reconciler.model.window import Window
-from reconciler.observe.config_complaints import Complaint, complaints, suggestion, window_complaints
+from reconciler.observe.config_complaints import Complaint, complaints, suggestion, window_complaints, written_path
 from reconciler.observe.config_fields import Seconds, Section, SizingFields, WindowList
 from reconciler.observe.config_fleet import windows_of
 from reconciler.observe.git_documents import placed_windows
 
 RESERVED_NAME = "system"
+MOST_WINDOWS = 100
+"""Of maintenance, and of exclusion; a cron in which several are joined by ``||`` counts as so many."""
 LEGACY_ACTIONS: dict[str, ActionType] = {"rightsizing": "containerRequestRightSizing"}
 EVERYWHERE = "all"
 """What stands for the cluster of an action that is about all of them."""
@@ -97,6 +99,8 @@ def action_from(
         config = model.model_validate(_written(fields.config, model))
     except ValidationError as error:
         return complaints(error, document, (*at, "config"), model)
+    if crowded := _crowded(config, document, at):
+        return crowded
     windows = windows_of(config.maintenance_window, config.exclusion_window, f"action {name}")
     cluster, found = _cluster(fields, config, fleet, at)
     found = [*_name_complaints(name, name_at), *found, *_config_complaints(fields.type, config, fleet, (*at, "config"))]
@@ -121,6 +125,21 @@ def _written(config: Mapping[str, Any], model: type[Section]) -> dict[str, Any]:
     """Without the known fields that have no value; an unknown one is told, whatever it has."""
     known = {field.alias or name for name, field in model.model_fields.items()}
     return {key: value for key, value in config.items() if value is not None or key not in known}
+
+
+def _crowded(config: CommonConfig, document: Any, at: KeyPath) -> list[Complaint]:
+    """More windows than a pass can look at again and again."""
+    for field, listed in (
+        ("maintenanceWindow", config.maintenance_window),
+        ("exclusionWindow", config.exclusion_window),
+    ):
+        number = sum(window.cron.count("||") + 1 for window in listed)
+        if number > MOST_WINDOWS:
+            said = f"{number} windows; at most {MOST_WINDOWS} are read"
+            return [
+                Complaint(written_path(document, (*at, "config", field)), said, "a cron takes lists: * 8,12,18 * * *")
+            ]
+    return []
 
 
 def cluster_of(fields: ActionFields) -> str:

@@ -2,7 +2,7 @@
 
 Kustomize also goes by the names from before its transformers, so that a copy of a base which a person adds, or takes away,
 can change what a patch's ``target`` hits (:func:`~reconciler.manifests.objects_placed.twins`). A JSON 6902 patch goes by
-the places of containers in their lists.
+the places of containers in their lists, and a strategic merge patch brings them into its own order.
 """
 
 import posixpath
@@ -13,10 +13,12 @@ from typing import TypeVar
 from reconciler.errors import InputError
 from reconciler.manifests import machine_files
 from reconciler.manifests.component import is_json6902, selectors_of
+from reconciler.manifests.container_order import is_out_of_order, standing_of
 from reconciler.manifests.container_places import is_misplaced, places_in, places_of
 from reconciler.model.inventory import Inventory
 from reconciler.model.machine_file import MachineFile
 from reconciler.model.tree import Tree
+from reconciler.model.workload import Workload
 
 Cache = MutableMapping[str, object]
 T = TypeVar("T")
@@ -33,8 +35,9 @@ def mistargeted(
     What nothing tells apart (``""``) is left out: no target helps there. ``cache`` keeps what files say by path and blob id.
     """
     texts = _Texts(tree, cache)
-    found = {*_with_other_selectors(texts, overlay, files, inventory.twins), *_misplaced(texts, files, inventory)}
-    return tuple(sorted(found))
+    sized = _sized(files, inventory)
+    found = {*_with_other_selectors(texts, overlay, files, inventory.twins), *_misplaced(texts, files, sized)}
+    return tuple(sorted(found.union(_out_of_order(files, sized))))
 
 
 @dataclass(frozen=True)
@@ -90,16 +93,27 @@ def _selectors(texts: _Texts, overlay: str, downs: list[str]) -> dict[tuple[str,
     return said
 
 
-def _misplaced(texts: _Texts, files: Mapping[str, MachineFile], inventory: Inventory) -> list[str]:
-    patches = {path: file for path, file in files.items() if is_json6902(file)}
+def _sized(files: Mapping[str, MachineFile], inventory: Inventory) -> dict[str, Workload]:
+    """By path of a file that sizes containers, the workload whose they are."""
+    sizing = {path: file.target for path, file in files.items() if file.form == "requests"}
+    if not sizing:
+        return {}
+    workloads = {(w.ref.group, w.ref.kind, w.ref.namespace, w.ref.name): w for w in inventory.workloads}
+    found = {path: workloads.get((to.group, to.kind, to.namespace, to.name)) for path, to in sizing.items()}
+    return {path: workload for path, workload in found.items() if workload is not None}
+
+
+def _misplaced(texts: _Texts, files: Mapping[str, MachineFile], sized: Mapping[str, Workload]) -> list[str]:
+    patches = {path: workload for path, workload in sized.items() if is_json6902(files[path])}
     if not patches:
         return []
     places = texts.said("places", patches, lambda text, path: places_in(text, path=path))
-    workloads = {(w.ref.group, w.ref.kind, w.ref.namespace, w.ref.name): w for w in inventory.workloads}
-    found = []
-    for path, file in patches.items():
-        target = file.target
-        workload = workloads.get((target.group, target.kind, target.namespace, target.name))
-        if workload is not None and is_misplaced(file, places[path], places_of(workload)):
-            found.append(path)
-    return found
+    return [path for path, workload in patches.items() if is_misplaced(files[path], places[path], places_of(workload))]
+
+
+def _out_of_order(files: Mapping[str, MachineFile], sized: Mapping[str, Workload]) -> list[str]:
+    """Only of workloads of several containers, or that had several: no other can be in an order."""
+    several = {
+        p: w for p, w in sized.items() if (len(w.containers) > 1 or files[p].order) and not is_json6902(files[p])
+    }
+    return [path for path, workload in several.items() if is_out_of_order(files[path], standing_of(workload))]

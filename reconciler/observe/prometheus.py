@@ -31,6 +31,8 @@ _TOO_MUCH = re.compile(
     r"(maximum|max)[ -]?(resolution|number|query|samples|series)|(larger|bigger) than max|range exceeds|would load",
     re.IGNORECASE,
 )
+_BELOW = re.compile(r"/(graph|api/v1(/(query|query_range)?)?)/?$")
+"""What people copy with the address: the page of its own, or the path of a question."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -46,10 +48,11 @@ class TooMuch(TrimtabError):
 
 @dataclass(frozen=True)
 class Point:
-    """One series of an instant query. ``value`` may be NaN or infinite, as Prometheus says it."""
+    """One series of an instant query, ``second`` its unix time. ``value`` may be NaN or infinite, as Prometheus says it."""
 
     labels: Mapping[str, str]
     value: float
+    second: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +85,7 @@ class Prometheus:
         self._secrets = [secret for secret in (token, given.password) if secret]
         auth = httpx.BasicAuth(given.username, given.password) if given.username and not token else None
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._posts = True  # what only reads may be all that is let through
         self._client = httpx.Client(auth=auth, headers=headers, timeout=timeout)
 
     def __enter__(self) -> Self:
@@ -105,8 +109,8 @@ class Prometheus:
         with _Shape(self.url):
             result = data["result"]
             if data.get("resultType") in ("scalar", "string"):
-                return [Point({}, float(result[1]))]
-            return [Point(series["metric"], float(series["value"][1])) for series in result if "value" in series]
+                return [Point({}, float(result[1]), int(result[0]))]
+            return [_point(series["metric"], series["value"]) for series in result if "value" in series]
 
     def query_range(self, promql: str, start: datetime, end: datetime, step_seconds: int) -> list[Line]:
         """The values of every series of ``promql`` at ``start``, ``start + step_seconds`` … up to and with ``end``.
@@ -120,7 +124,10 @@ class Prometheus:
 
     def _ask(self, what: str, form: Mapping[str, str]) -> dict[str, Any]:
         try:
-            status, headers, body = self._post(f"{self.url}/api/v1/{what}", form)
+            status, headers, body = self._send(f"{self.url}/api/v1/{what}", form)
+            if status == httpx.codes.METHOD_NOT_ALLOWED and self._posts:
+                self._posts = False
+                status, headers, body = self._send(f"{self.url}/api/v1/{what}", form)
         except httpx.TimeoutException:
             raise self._too_slow() from None
         except (httpx.RequestError, httpx.InvalidURL) as error:
@@ -128,8 +135,10 @@ class Prometheus:
         if status != httpx.codes.OK:
             raise self._refusal(status, headers, body)
         answer = self._decoded(body)
-        if answer.get("status") != "success":
+        if answer.get("status") == "error":
             raise self._refusal(httpx.codes.BAD_REQUEST, headers, body)
+        if answer.get("status") != "success":
+            raise _not_prometheus(self.url)
         for warning in answer.get("warnings") or ():
             if (said := self._said(str(warning))) not in self.warnings and len(self.warnings) < 100:
                 self.warnings.append(said)
@@ -138,10 +147,13 @@ class Prometheus:
             raise _not_prometheus(self.url)
         return data
 
-    def _post(self, url: str, form: Mapping[str, str]) -> tuple[int, httpx.Headers, bytes]:
+    def _send(self, url: str, form: Mapping[str, str]) -> tuple[int, httpx.Headers, bytes]:
         elapsed = stopwatch()
         form = {**form, "timeout": f"{self._timeout:g}s"}
-        with self._client.stream("POST", url, data=form) as response:
+        post = self._posts
+        with self._client.stream(
+            "POST" if post else "GET", url, data=form if post else None, params=None if post else form
+        ) as response:
             most = self._answer_bytes if response.status_code == httpx.codes.OK else _ERROR_BYTES
             body = bytearray()
             for part in response.iter_bytes():
@@ -188,6 +200,8 @@ class Prometheus:
                 f"the certificate of Prometheus at {self.url} cannot be verified: {said}",
                 hint="set SSL_CERT_FILE to the file of the authority that signed it",
             )
+        if "WRONG_VERSION_NUMBER" in said or "unknown protocol" in said.lower():
+            return Stalled(f"what answers at {self.url} does not speak https", hint="begin the address with http://")
         if not isinstance(error, httpx.ConnectError):
             return PrometheusBusy(
                 f"Prometheus at {self.url} broke off in the middle of an answer: {said}",
@@ -216,8 +230,8 @@ class Prometheus:
                 f"Prometheus at {self.url} does not let us in ({status}){because}",
                 hint="give a token that may query it (TRIMTAB_PROMETHEUS_TOKEN), or user and password in the URL",
             )
-        if status in (404, 405) or httpx.codes.is_redirect(status):
-            return _not_prometheus(self.url, f" ({status}{_elsewhere(headers)})")
+        if wrong := _wrong_address(self.url, status, headers, said):
+            return wrong
         return Stalled(
             f"Prometheus at {self.url} refuses a question ({status}){because}",
             hint="check that it is Prometheus 2.x or newer, or a server that is compatible with it",
@@ -238,7 +252,7 @@ def _checked(url: str) -> httpx.URL:
         raise Stalled("the address of Prometheus does not begin with http:// or https:// and a host", hint=hint)
     if given.query or given.fragment:
         raise Stalled("the address of Prometheus has a ? or # in it, which would be lost", hint=hint)
-    return given
+    return given.copy_with(path=_BELOW.sub("", given.path) or "/")
 
 
 def _checked_token(token: str) -> str:
@@ -253,6 +267,10 @@ def _checked_token(token: str) -> str:
 
 def _unix(instant: datetime) -> str:
     return f"{instant.timestamp():.3f}"
+
+
+def _point(labels: Mapping[str, str], pair: tuple[float, str]) -> Point:
+    return Point(labels, float(pair[1]), int(pair[0]))
 
 
 def _line(labels: Mapping[str, str], values: list[tuple[float, str]]) -> Line:
@@ -291,6 +309,17 @@ def _wait(headers: httpx.Headers) -> float:
     return float(min(int(given), 3600)) if given.isascii() and given.isdigit() else _AFTER_SECONDS
 
 
+def _wrong_address(url: str, status: int, headers: httpx.Headers, said: str) -> Stalled | None:
+    """None where the answer does not look as if the question had gone to a wrong address."""
+    if "HTTP request to an HTTPS server" in said:
+        return Stalled(f"what answers at {url} speaks https only", hint="begin the address with https://")
+    if moved := _moved(headers):
+        return Stalled(f"Prometheus is not at {url} but elsewhere ({status})", hint=f"give the address {moved}")
+    if status in (404, 405) or httpx.codes.is_redirect(status):
+        return _not_prometheus(url, f" ({status}{_elsewhere(headers)})")
+    return None
+
+
 def _elsewhere(headers: httpx.Headers) -> str:
     """Where a redirect leads, without its query: that of a sign-in page has secrets in it."""
     try:
@@ -300,10 +329,18 @@ def _elsewhere(headers: httpx.Headers) -> str:
     return f", it leads to {target}" if str(target) else ""
 
 
+def _moved(headers: httpx.Headers) -> str:
+    """The address that a redirect of a question leads to; none where it leads to something else, such as a sign-in."""
+    target = headers.get("Location", "").partition("?")[0]  # a whole address, or it would be this server again
+    found = re.fullmatch(r"(https?://[^@]+)/api/v1/query(_range)?", target)
+    return found[1] if found else ""
+
+
 def _not_prometheus(url: str, detail: str = "") -> Stalled:
     return Stalled(
         f"what answers at {url} does not speak the API of Prometheus{detail}",
-        hint="give the address that /api/v1/query stands below, not that of a sign-in page or of a dashboard",
+        hint="give the address that /api/v1/query stands below, such as https://prometheus.example.com/prometheus, not that"
+        " of a sign-in page or of a dashboard",
     )
 
 

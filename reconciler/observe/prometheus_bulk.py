@@ -8,6 +8,7 @@ from threading import Lock
 
 from reconciler.observe.prometheus import Point, Prometheus, TooMuch
 from reconciler.observe.prometheus_scope import Scope
+from reconciler.observe.prometheus_slices import Slice
 from reconciler.observe.prometheus_usage import MEMORY, RUNNING, Place
 
 AT_ONCE = 2
@@ -42,6 +43,33 @@ class Bulk:
     def now(self, question: Question, *, at: datetime | None = None) -> list[Point]:
         """The answer about one instant. Raises what :meth:`within` does."""
         return self._ask(question, self.scope, at or self.at, 0)
+
+    def along(self, question: Question, cuts: Sequence[Slice]) -> list[Point]:
+        """The answers about each of these slices, which follow one another: ``second`` of a point is the end of its slice.
+        One range query for all of them is several times as quick as a question each.
+
+        Raises what :meth:`within` does.
+        """
+        return self._ask_along(question, self.scope, cuts)
+
+    def _ask_along(self, question: Question, scope: Scope, cuts: Sequence[Slice]) -> list[Point]:
+        if len(cuts) == 1:
+            end = int(cuts[0].end.timestamp())
+            found = self._ask(question, scope, cuts[0].end, cuts[0].seconds)
+            return [replace(point, second=end) for point in found]
+        try:
+            promql, step = question(scope, cuts[0].seconds), cuts[0].seconds
+            lines = self.prometheus.query_range(promql, cuts[0].end, cuts[-1].end, step)
+        except TooMuch:
+            half = len(cuts) // 2
+            if parts := self._parts(scope):
+                return [point for part in parts for point in self._ask_along(question, part, cuts)]
+            return [point for part in (cuts[:half], cuts[half:]) for point in self._ask_along(question, scope, part)]
+        return [
+            Point(line.labels, value, second)
+            for line in lines
+            for second, value in zip(line.seconds.tolist(), line.values.tolist(), strict=True)
+        ]
 
     def _ask(self, question: Question, scope: Scope, at: datetime, seconds: int) -> list[Point]:
         try:

@@ -1,14 +1,21 @@
 """What a scan asks a Prometheus, in PromQL: each question is about all containers of a cluster.
 
+Small questions about one instant are asked together: each costs as much to send as to answer.
+
 ``max by`` and ``sum by`` leave just the labels that count: a container that was restarted has several series, each with
 labels as long as an answer should be.
 """
 
+from collections.abc import Iterable, Mapping
+
+from reconciler.observe.prometheus import Point
 from reconciler.observe.prometheus_bulk import Question
 from reconciler.observe.prometheus_scope import RUNNING, Scope
 from reconciler.observe.prometheus_usage import CPU, MEMORY, STEP_SECONDS, Windows
 
 _PLACE = "namespace, pod, container"
+_ASKED = "asked"
+"""The label that says which of several questions an answer is to."""
 
 REQUESTS = "kube_pod_container_resource_requests"
 LIMITS = "kube_pod_container_resource_limits"
@@ -105,9 +112,34 @@ def per_container(metric: str, *matchers: str, more: str = "") -> Question:
     return latest(metric, f"{_PLACE}{', ' if more else ''}{more}", *matchers)
 
 
+def above_zero(metric: str, *matchers: str) -> Question:
+    """One value a container, of those that do not have 0: of counters and flags, by far the fewest."""
+    return lambda scope, seconds: f"{per_container(metric, *matchers)(scope, seconds)} > 0"
+
+
 def killed(scope: Scope, seconds: int) -> str:
     """The containers whose last end was an OOM kill, some time in the window."""
     return highest(ENDED, _PLACE, KILLED)(scope, seconds)
+
+
+def together(asked: Mapping[str, Question]) -> Question:
+    """All of these in one; :func:`apart` tells the answers apart. Names have no quotes in them."""
+
+    def promql(scope: Scope, seconds: int) -> str:
+        return " or ".join(
+            f'label_replace({question(scope, seconds)}, "{_ASKED}", "{name}", "", "")'
+            for name, question in asked.items()
+        )
+
+    return promql
+
+
+def apart(points: Iterable[Point], names: Iterable[str]) -> Mapping[str, list[Point]]:
+    """The answers to each of the questions that were asked together; an empty one where there was none."""
+    found: dict[str, list[Point]] = {name: [] for name in names}
+    for point in points:
+        found[point.labels[_ASKED]].append(point)
+    return found
 
 
 def labels_of(metric: str) -> Question:

@@ -1,11 +1,11 @@
-"""One look at a cluster through a Prometheus, with no history kept: all containers at once, in about thirty questions.
+"""One look at a cluster through a Prometheus, with no history kept: all containers at once, in about a dozen questions.
 
 Three of them are large: the maximum of CPU, the maximum of memory, and how often each container was scraped. The last is
-asked a slice of the window at a time, which says also since when a container runs and until when. What a pod is and what
+about each slice of the window, which says also since when a container runs and until when. What a pod is and what
 it was given is read of what runs now, and asked of the past only for what runs no more.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -25,6 +25,9 @@ QUANTILES = (0.95,)
 """Each takes as long as the maximum, or longer: one that tells most."""
 
 OnProgress = Callable[[int, int], None]
+
+_NAMED = 3
+_SCRAPES, _NOW, _AROUND, _BEFORE = "scrapes", "now", "around", "before"
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,15 +89,12 @@ def scan(
 
     :raises Stalled: when there was no scrape in the window, or nothing says whose the pods are. Raises what :meth:`Bulk.within` does.
     """
-    bulk = Bulk(prometheus, scope, at, seconds)
+    bulk, cuts = Bulk(prometheus, scope, at, seconds), slices(at, seconds)
     every = scrape_seconds(prometheus, scope, int(at.timestamp()))
-    cuts = slices(at, seconds)
-    # Where memory is not collected, CPU says how often there was a scrape.
-    metric = MEMORY if bulk.now(questions.running(MEMORY)) or not bulk.now(questions.running(CPU)) else CPU
+    metric = MEMORY if every else _scraped(bulk)
     asked = _large(bulk, Windows.for_scrapes(every), cuts, metric, everything=wanted.everything)
-    asked |= _small(bulk, metric, labels=wanted.labels)
-    answers = ask_all(asked, on_progress)
-    lived = lives(cuts, [_summed(answers[_slice(cut)]) for cut in cuts], every)
+    answers = _apart(ask_all(asked | _small(bulk, metric, labels=wanted.labels), on_progress), metric)
+    lived = lives(cuts, _counts(cuts, answers[_SCRAPES]), every)
     if not lived:
         raise _nothing(prometheus, at, seconds)
     places = lived.keys()
@@ -137,31 +137,64 @@ def _large(bulk: Bulk, windows: Windows, cuts: list[Slice], metric: str, *, ever
     if everything:
         found["cpu seconds"] = _within(bulk, questions.cpu_seconds)
         found["memory sums"] = _within(bulk, memory("sum_over_time", by="sum"))
-    for cut in cuts:
-        found[_slice(cut)] = _within(bulk, questions.counted(metric), cut)
+    found[_SCRAPES] = lambda: bulk.along(questions.counted(metric), cuts)
     return found
 
 
 def _small(bulk: Bulk, metric: str, *, labels: bool) -> dict[str, Asking]:
     """What is asked of this instant, or of few series."""
     start = bulk.at - timedelta(seconds=bulk.seconds)
-    now = {"running": questions.running(metric)} | {name: questions.sizes(name) for name in questions.SIZES}
-    now[questions.INIT] = questions.per_container(questions.INIT, more="restart_policy")
-    now[questions.RESTARTS] = questions.per_container(questions.RESTARTS)
-    now |= {name: questions.latest(name, by, *matchers) for name, (by, *matchers) in questions.AROUND.items()}
-    found = {name: _now(bulk, question) for name, question in now.items()}
+    found = {
+        name: _now(bulk, questions.together(group), start if name == _BEFORE else None)
+        for name, group in _groups(metric).items()
+    }
+    found["killed"] = _within(bulk, questions.killed)
     for name in (questions.LABELS, questions.ANNOTATIONS) if labels else ():
         found[name] = _within(bulk, questions.labels_of(name))
-    found["restarts before"] = _now(bulk, questions.per_container(questions.RESTARTS), start)
-    found["killed before"] = _now(bulk, questions.per_container(questions.ENDED, questions.KILLED), start)
-    found["killed"] = _within(bulk, questions.killed)
     return found
 
 
-def _within(bulk: Bulk, question: Question, cut: Slice | None = None) -> Asking:
-    if cut is None:
-        return lambda: bulk.within(question)
-    return lambda: bulk.within(question, at=cut.end, seconds=cut.seconds)
+def _groups(metric: str) -> dict[str, dict[str, Question]]:
+    """The small questions that are asked together."""
+    now = {"running": questions.running(metric)} | {name: questions.sizes(name) for name in questions.SIZES}
+    now[questions.INIT] = questions.per_container(questions.INIT, more="restart_policy")
+    now[questions.RESTARTS] = questions.above_zero(questions.RESTARTS)
+    before = {
+        "restarts before": questions.above_zero(questions.RESTARTS),
+        "killed before": questions.above_zero(questions.ENDED, questions.KILLED),
+    }
+    around = {name: questions.latest(name, by, *matchers) for name, (by, *matchers) in questions.AROUND.items()}
+    return {_NOW: now, _AROUND: around, _BEFORE: before}
+
+
+def _apart(answers: Answers, metric: str) -> Answers:
+    """Answers by what was asked, also where it was asked together."""
+    found = dict(answers)
+    for name, group in _groups(metric).items():
+        found |= questions.apart(found.pop(name), group)
+    return found
+
+
+def _scraped(bulk: Bulk) -> str:
+    """The metric that says how often there was a scrape: where memory is not collected, CPU."""
+    return MEMORY if bulk.now(questions.running(MEMORY)) or not bulk.now(questions.running(CPU)) else CPU
+
+
+def _counts(cuts: Sequence[Slice], points: Iterable[Point]) -> list[dict[Place, float]]:
+    """The scrapes of each container, by slice."""
+    start, step = cuts[0].end.timestamp(), cuts[0].seconds
+    found: list[dict[Place, float]] = [{} for _ in cuts]
+    labels, place = None, Place("", "", "")
+    for point in points:
+        if point.labels is not labels:  # the points of one series follow one another
+            labels, place = point.labels, place_of(point)
+        by = found[round((point.second - start) / step)]
+        by[place] = by.get(place, 0.0) + point.value
+    return found
+
+
+def _within(bulk: Bulk, question: Question) -> Asking:
+    return lambda: bulk.within(question)
 
 
 def _now(bulk: Bulk, question: Question, at: datetime | None = None) -> Asking:
@@ -170,10 +203,6 @@ def _now(bulk: Bulk, question: Question, at: datetime | None = None) -> Asking:
 
 def _quantile(resource: str, q: float) -> str:
     return f"{resource} {q}"
-
-
-def _slice(cut: Slice) -> str:
-    return f"scrapes up to {cut.end.isoformat()}"
 
 
 def _owners(bulk: Bulk, pods: set[PodName], running: set[PodName]) -> Mapping[PodName, WorkloadKey | None]:
@@ -214,7 +243,8 @@ def _past(
     up = {owners.get(place[:2]) for place in running}
     if all(workload is None or workload in up for workload in owners.values()):
         return {}
-    return {name: [*bulk.within(questions.sizes(name)), *answers[name]] for name in questions.SIZES}
+    past = ask_all({name: _within(bulk, questions.sizes(name)) for name in questions.SIZES}, lambda _done, _all: None)
+    return {name: [*past[name], *answers[name]] for name in questions.SIZES}
 
 
 def _sized(points: Iterable[Point]) -> dict[tuple[Place, str], float]:
@@ -241,16 +271,29 @@ def _notes(answers: Answers, owners: Mapping[PodName, WorkloadKey | None], pods:
         if not answers[name]:
             notes.append(f"there is no {what} (the kubelets' /metrics/cadvisor): nothing is said of {name}")
         most = MAX_CORES if name == "cpu" else MAX_MEMORY_BYTES
-        if bad := sum(not 0 <= point.value <= most for point in answers[name]):
-            notes.append(f"{bad} of {len(answers[name])} values of {what} are absurd and were left out")
+        bad = [place_of(point) for point in answers[name] if not 0 <= point.value <= most]
+        if bad:
+            named = _some(f"{place.namespace}/{place.pod} {place.container}" for place in bad)
+            absurd = f"{len(bad)} of {len(answers[name])} maxima of {what} are absurd"
+            notes.append(f"{absurd}, nothing is said of {name} there: {named}")
     if not any(answers[name] for name in questions.SIZES):
         notes.append(
             f"there is neither {questions.REQUESTS} nor {questions.LIMITS} (kube-state-metrics): "
             "what containers request now is not known"
         )
-    if unknown := len(pods - owners.keys()):
-        notes.append(f"{unknown} of {len(pods)} pods have no kube_pod_owner (kube-state-metrics) and were left out")
+    if unknown := pods - owners.keys():
+        named, all_pods = _some("/".join(pod) for pod in unknown), len(pods)
+        notes.append(
+            f"{len(unknown)} of {all_pods} pods have no kube_pod_owner (kube-state-metrics), left out: {named}"
+        )
     return tuple(notes)
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first of these, and how many more there are."""
+    listed = sorted(names)
+    more = len(listed) - _NAMED
+    return ", ".join(listed[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _nothing(prometheus: Prometheus, at: datetime, seconds: int) -> Stalled:

@@ -37,12 +37,11 @@ class Life:
 
 
 def slices(at: datetime, seconds: int) -> list[Slice]:
-    """The window in parts of about the same length, the earliest first."""
-    edges = [seconds * number // SLICES for number in range(SLICES + 1)]
-    ends = [at - timedelta(seconds=seconds - edge) for edge in edges]
-    return [
-        Slice(end, late - early) for end, early, late in zip(ends[1:], edges, edges[1:], strict=False) if late > early
-    ]
+    """The window in parts of one length, the earliest first: whole seconds, so that one range query asks for all of them.
+    Up to thirteen seconds at the start of the window, less than a scrape, are in none.
+    """
+    each = max(1, seconds // SLICES)
+    return [Slice(at - timedelta(seconds=each * later), each) for later in reversed(range(min(SLICES, seconds)))]
 
 
 def lives(cuts: Sequence[Slice], counts: Sequence[Mapping[Place, float]], every: float) -> dict[Place, Life]:

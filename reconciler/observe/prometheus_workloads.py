@@ -24,6 +24,7 @@ from reconciler.observe import prometheus_questions as questions
 from reconciler.observe.prometheus_bulk import by_place, place_of
 from reconciler.observe.prometheus_questions import INIT_LIMITS, INIT_REQUESTS, LIMITS, REQUESTS
 from reconciler.observe.prometheus_scan import QUANTILES, Scan
+from reconciler.observe.prometheus_slices import Life
 from reconciler.observe.prometheus_usage import Place
 
 SEEN_IN = Source(path="seen in Prometheus")
@@ -188,7 +189,7 @@ def _summary(scan: Scan, resource: Resource, places: Iterable[Place]) -> UsageSu
     return UsageSummary(
         samples=sum(life.scrapes for life in lives),
         maximum=maximum,
-        average=_average(scan, resource, seen),
+        average=min(maximum, _average(scan, resource, seen)),
         base=base,
         quantiles=quantiles,
         first=min(life.first for life in lives),
@@ -197,12 +198,21 @@ def _summary(scan: Scan, resource: Resource, places: Iterable[Place]) -> UsageSu
 
 
 def _average(scan: Scan, resource: Resource, places: list[Place]) -> float:
-    """Of all pods, each by how long it ran; 0 where it was not asked for."""
+    """Of all pods, each by how long it ran; 0 where it was not asked for.
+
+    CPU is counted on where nobody scrapes, so it is over all of the time from the first scrape to the last.
+    """
     if resource == "cpu":
-        ran = sum(scan.lives[place].scrapes * scan.lives[place].every for place in places)
+        ran = sum(_ran(scan.lives[place]) for place in places)
         return sum(scan.cpu_seconds.get(place, 0.0) for place in places) / ran if ran else 0.0
-    scrapes = sum(scan.lives[place].scrapes for place in places)
-    return sum(scan.memory_sums.get(place, 0.0) for place in places) / scrapes if scrapes else 0.0
+    added = [place for place in places if place in scan.memory_sums]
+    scrapes = sum(scan.lives[place].scrapes for place in added)
+    return sum(scan.memory_sums[place] for place in added) / scrapes if scrapes else 0.0
+
+
+def _ran(life: Life) -> float:
+    """Seconds."""
+    return max(life.scrapes * life.every, (life.last - life.first).total_seconds())
 
 
 # --- restarts and OOM kills -------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from reconciler.errors import InputError, Where
 from reconciler.manifests import component, machine_files
+from reconciler.manifests.container_order import order_of
 from reconciler.manifests.container_places import ContainerPlaces, places_in
 from reconciler.manifests.machine_files import GENERATED, HANDOVER
 from reconciler.model.change import EditForm, ValueEdit
@@ -17,7 +18,7 @@ from reconciler.model.workload import BUILT_IN_KINDS
 from reconciler.render.fields import BOOKKEEPING, MAX_TARGETED_PATCHES, PREPARED, TARGET
 from reconciler.render.files_view import FilesOver, FilesView
 from reconciler.render.group_text import edit_group
-from reconciler.render.machine_text import ContainerIndex, Twins, machine_text
+from reconciler.render.machine_text import ContainerIndex, ContainerPlace, Twins, machine_text
 from reconciler.render.source_edits import edit_source
 from reconciler.render.templates import Templates
 
@@ -52,8 +53,8 @@ def apply_edits(
 ) -> AppliedEdits:
     """Apply ``edits`` to ``view``. The same view and edits give the same bytes; applying them again gives no files.
 
-    ``container_indexes``: by file path, where containers stand in the manifest of a kind that is not built in
-    (:func:`~reconciler.render.machine_text.places_of`). ``twins``: by component folder (``<root>/trimtab``), the objects of
+    ``container_indexes``: by path of a ``requests`` file, where containers stand in the manifest
+    (:func:`~reconciler.render.machine_text.places_of`); without, they are where the file has them. ``twins``: by component folder (``<root>/trimtab``), the objects of
     its root that kustomize takes for one another. ``remake``: components whose lists are generated anew whatever the
     edits do.
 
@@ -140,7 +141,8 @@ class _Work:
 
     def _edit_machine_file(self, path: str, edits: Sequence[ValueEdit]) -> None:
         text = self.files.read(path)
-        values = dict(self._read_machine_file(path, text).values) if text is not None else {}
+        before = self._read_machine_file(path, text) if text is not None else None
+        values = dict(before.values) if before is not None else {}
         stale = [edit for edit in edits if values.get(edit.field) not in (edit.old, edit.new)]
         self.outdated += stale
         retargeted = text is not None and any(edit.field == TARGET for edit in edits)
@@ -154,25 +156,40 @@ class _Work:
                 values.pop(edit.field, None)
             else:
                 values[edit.field] = edit.new
-        self._write_machine_file(path, edits[0], values, existed=text is not None)
+        self._write_machine_file(path, edits[0], values, before)
 
-    def _write_machine_file(self, path: str, edit: ValueEdit, values: dict[str, str], *, existed: bool) -> None:
-        overlay = _overlay_of(path, depth=_depth(edit.form))
+    def _write_machine_file(
+        self, path: str, edit: ValueEdit, values: dict[str, str], before: MachineFile | None
+    ) -> None:
+        overlay, existed = _overlay_of(path, depth=_depth(edit.form)), before is not None
         text: bytes | None = None
         if values.keys() - BOOKKEEPING:
             assert edit.form != "source"
             assert edit.form != "config"
             assert edit.form != "group"
-            made = self.made[path] = MachineFile(form=edit.form, target=edit.target, values=values)
+            order = self._order(path, edit, values, before)
+            made = MachineFile(form=edit.form, target=edit.target, values=values, order=order)
             index = self._indexes.get(path) or self._places_in(path, made)
             twins = self._twins.get(overlay)
             text = machine_text(made, self._templates, container_index=index, twins=twins, path=path)
+            self.made[path] = made
         if text is not None or existed:
             self.files.written[path] = text
         if edit.form == "turndown":
             self._write_turndown_component(path, overlay, text)
         elif (text is not None) != existed:
             self.overlays.add(overlay)
+
+    def _order(
+        self, path: str, edit: ValueEdit, values: Mapping[str, str], before: MachineFile | None
+    ) -> tuple[str, ...]:
+        """What the file will list: as the manifest has the containers, or else as the file itself has them."""
+        if edit.form != "requests" or edit.target.kind not in BUILT_IN_KINDS:
+            return ()
+        places = self._indexes.get(path)
+        if places is None:
+            return order_of(values, before.order if before else ())
+        return order_of(values, sorted(places, key=lambda entry: _index(places[entry])))
 
     def _places_in(self, path: str, file: MachineFile) -> ContainerPlaces | None:
         """Of a rollback nobody says where containers stand in the manifest; then they are where the file has them."""
@@ -217,7 +234,11 @@ class _Work:
 
 def _aims_itself(edit: ValueEdit) -> bool:
     """Whether what a file is aimed at is in the file, and not only in the list beside it: targets, places of containers."""
-    return edit.form == "turndown" or (edit.form == "requests" and edit.target.kind not in BUILT_IN_KINDS)
+    return edit.form in ("turndown", "requests")
+
+
+def _index(place: ContainerPlace | int) -> int:
+    return place if isinstance(place, int) else place.index
 
 
 def _depth(form: EditForm) -> int:

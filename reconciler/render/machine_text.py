@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from reconciler.errors import InputError, Where
 from reconciler.manifests import component, machine_files
+from reconciler.manifests.container_order import entries
 from reconciler.manifests.container_places import ContainerPlace, places_of
 from reconciler.model.machine_file import FileForm, MachineFile
 from reconciler.model.workload import ObjectRef
@@ -28,6 +29,8 @@ METRIC_ORDER = ("memory", "cpu")
 """Clusters that keep HPAs as autoscaling/v1 give a CPU utilization back last, whatever the order it was written in
 (kubernetes #74099), and Argo CD compares lists in order. Memory first is stable on all of them."""
 
+_COMPARE = "compare it with Trimtab's own, or delete it to go back to that"
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -46,7 +49,7 @@ def machine_text(
     twins: Twins | None = None,
     path: str = "",
 ) -> bytes:
-    """The whole file, from its values. Keys stand in a fixed order, containers by name.
+    """The whole file, from its values. Keys stand in a fixed order, containers in that of the file, else by name.
 
     ``container_index`` is needed for ``requests`` of kinds other than the built-in ones, ``twins`` for a turndown of
     objects that kustomize takes for one another. ``path`` is for messages.
@@ -75,12 +78,17 @@ def _check_override(name: str, file: MachineFile, text: bytes, path: str) -> Non
     try:
         back = machine_files.parse(text, path=path)
     except InputError as error:
-        raise InputError(f"the template gives a file that cannot be read back: {error.message}", where=where) from error
+        at = f"{error.where.field} " if error.where and error.where.field else ""
+        raise InputError(
+            f"the template gives a file that cannot be read back: {at}{error.message}", where=where, hint=_COMPARE
+        ) from error
     lost = sorted(field for field, value in file.values.items() if back.values.get(field) != value)
     if back.target != file.target:
         lost.append("target")
+    if back.order != file.order:
+        lost.append("the order of the containers")
     if lost:
-        raise InputError(f"the template loses {', '.join(lost[:5])}", where=where, hint="compare it with Trimtab's own")
+        raise InputError(f"the template loses {', '.join(lost[:5])}", where=where, hint=_COMPARE)
 
 
 def _refuse_control_characters(file: MachineFile, path: str) -> None:
@@ -106,12 +114,13 @@ def _unknown(path: str, field: str, form: str) -> InputError:
 
 def _requests(file: MachineFile, path: str) -> Variables:
     sizes = _by_container(file, path)
+    listed = [entry.split("/", 1) for entry in entries(file.values, file.order)]
     roles = [
         {
             "name": role,
             "containers": [
-                {"name": name, "bounds": _bounds(values)}
-                for (in_role, name), values in sorted(sizes.items())
+                {"name": name, "bounds": _bounds(sizes.get((role, name), {}))}
+                for in_role, name in listed
                 if in_role == role
             ],
         }

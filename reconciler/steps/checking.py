@@ -7,7 +7,7 @@ from reconciler.evaluate.filters import FilterError
 from reconciler.evaluate.filters import parse as parse_filter
 from reconciler.evaluate.index import Index
 from reconciler.evaluate.scaling import policy_proposals
-from reconciler.evaluate.stale import stale_proposals
+from reconciler.evaluate.stale import disorder, stale_proposals
 from reconciler.gate.windows import check_window
 from reconciler.manifests.wiring import EMPTY_COMPONENT
 from reconciler.model.fleet import Root
@@ -19,6 +19,7 @@ from reconciler.observe.inventory import read_root
 from reconciler.observe.kustomize import Builder
 from reconciler.steps.container_groups import read_groups
 from reconciler.steps.proving import compare
+from reconciler.steps.scene import ref_key
 from reconciler.steps.view import View
 
 
@@ -71,11 +72,19 @@ def _read(tree: Tree, cluster: str, root: Root, builder: Builder | None) -> Root
     return read_root(tree, cluster, root, build=build if builder else None)
 
 
+_MISSES = "Trimtab does so at its next pass; until then it misses, or changes another object, too"
+_DISORDERED = (
+    "Trimtab does so at its next pass; until then the build has the containers in the file's order, and one that is gone "
+    "comes back without an image. To have it right at once, list them in the file as the manifest does, in the same change"
+)
+
+
 def _orphans(state: RootState, root: Root) -> Iterable[Problem]:
+    disordered = _disordered(state)
     for proposal in stale_proposals(state, root):
         for path in sorted({edit.path for edit in proposal.edits}):
             if path in state.mistargeted:
-                hint = "Trimtab does so at its next pass; until then it misses, or changes another object, too"
+                hint = _DISORDERED if path in disordered else _MISSES
                 yield Problem(path=path, message=proposal.reason, hint=hint)
                 continue
             yield Problem(
@@ -83,6 +92,14 @@ def _orphans(state: RootState, root: Root) -> Iterable[Problem]:
                 message=f"this would be left without its object: {proposal.reason}",
                 hint="delete the file in the same change, or let Trimtab drop it at its next pass",
             )
+
+
+def _disordered(state: RootState) -> frozenset[str]:
+    if not state.mistargeted:
+        return frozenset()
+    workloads = {ref_key(workload.ref): workload for workload in state.inventory.workloads}
+    files = {path: state.overlay[path] for path in state.mistargeted}
+    return frozenset(path for path, file in files.items() if disorder(file, workloads.get(ref_key(file.target))))
 
 
 def _built(tree: Tree, builder: Builder, root: Root, state: RootState) -> Iterable[Problem]:

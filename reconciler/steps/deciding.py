@@ -4,6 +4,7 @@ A decision's id is found again by its fingerprint, so that a process that dies b
 loses nor repeats it.
 """
 
+import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -12,10 +13,11 @@ from ulid import ULID
 
 from reconciler.errors import TrimtabError
 from reconciler.evaluate.scaling_outlook import Outlook
-from reconciler.model.change import Change, Decision, Proposal, Verdict
+from reconciler.model.change import Change, Decision, Proposal, ValueEdit, Verdict
 from reconciler.model.inventory import Problem
 from reconciler.model.plan import Pass
 from reconciler.model.recommendation import ContainerRecommendation
+from reconciler.model.workload import ObjectRef, Workload
 from reconciler.render.files import Parse, apply_edits
 from reconciler.render.grouping import group_changes
 from reconciler.render.machine_text import ContainerIndex, places_of
@@ -25,7 +27,7 @@ from reconciler.steps import gating
 from reconciler.steps.evaluating import Evaluated
 from reconciler.steps.house import House, Timings
 from reconciler.steps.machine_files import MachineFiles
-from reconciler.steps.scene import Scene
+from reconciler.steps.scene import Scene, ref_key
 from reconciler.steps.templates_at import templates_at
 from reconciler.steps.view import View
 
@@ -212,7 +214,7 @@ def _drawn(worked: Worked, change: Change, view: View) -> Change:
         view.files,
         edits,
         worked.templates,
-        container_indexes=_places(worked, change),
+        container_indexes=_places(worked.scene, edits),
         twins=twins_of(worked.scene),
         parse=worked.parse,
     )
@@ -235,24 +237,17 @@ def twins_of(scene: Scene) -> dict[str, Mapping[str, str]]:
     return {root.root.overlay_path: root.state.inventory.twins for root in scene.roots.values()}
 
 
-def _places(worked: Worked, change: Change) -> Mapping[str, ContainerIndex]:
-    """Where each container stands in its list, for workloads that are patched by index (Rollouts); by file path."""
-    wanted = {
-        (d.proposal.root, d.proposal.workload): [e.path for e in d.proposal.edits if e.form == "requests"]
-        for d in change.decisions
-        if d.proposal.kind in ("requests", "stale", "rollback")
-    }
-    roots = {root: worked.scene.roots[root] for root, _ in wanted if root in worked.scene.roots}
-    rollouts = {
-        path: [workload for workload in root.state.inventory.workloads if workload.key.kind == "Rollout"]
-        for path, root in roots.items()
-    }
-    found: dict[str, ContainerIndex] = {}
-    for (root, name), paths in wanted.items():
-        for workload in rollouts.get(root, ()):
-            if workload.ref.name in name:
-                found.update(dict.fromkeys(paths, places_of(workload)))
-    return found
+def _places(scene: Scene, edits: Iterable[ValueEdit]) -> dict[str, ContainerIndex]:
+    """Where each container stands in its list, by path of the file that sizes it."""
+    targets = {edit.path: edit.target for edit in edits if edit.form == "requests"}
+    return {path: places_of(workload) for path, workload in workloads_of(scene, targets).items()}
+
+
+def workloads_of(scene: Scene, targets: Mapping[str, ObjectRef]) -> dict[str, Workload]:
+    """By path of a ``requests`` file with its target, the workload whose containers it sizes, where it is declared."""
+    roots = {path: posixpath.dirname(posixpath.dirname(path)) for path in targets}
+    found = {path: scene.workloads.get(roots[path], {}).get(ref_key(to)) for path, to in targets.items()}
+    return {path: workload for path, workload in found.items() if workload is not None}
 
 
 def record(house: House, worked: Worked) -> None:

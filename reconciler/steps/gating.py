@@ -50,9 +50,24 @@ def is_open(scene: Moment, action: ActionConfig, cluster: str) -> bool:
 
 
 def opened_at(scene: Moment, action: ActionConfig, cluster: str) -> datetime:
-    """When the stretch in which the action may run began; for one that is always open, the start of the UTC day."""
-    start = opening(action_windows(scene, action, cluster), scene.now)
-    return start or scene.now.replace(hour=0, minute=0, second=0, microsecond=0)
+    """When the stretch in which the action may run began. Where maintenance windows do not end it, the UTC day does: a
+    freeze once a year does not make one stretch of the rest.
+    """
+    windows = action_windows(scene, action, cluster)
+    start, today = opening(windows, scene.now), _midnight(scene.now)
+    return max(start or today, today) if goes_by_day(windows, scene.now) else start or today
+
+
+def goes_by_day(windows: tuple[Windows, ...], now: datetime) -> bool:
+    """Whether the maintenance windows that are open at ``now``, if there are any, never close."""
+    if not any(owner.maintenance for owner in windows):
+        return True
+    maintenance = tuple(owner.model_copy(update={"exclusion": ()}) for owner in windows)
+    return all_open(maintenance, now) and opening(maintenance, now) is None
+
+
+def _midnight(now: datetime) -> datetime:
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def run_id(scene: Moment, action: ActionConfig, cluster: str) -> str:

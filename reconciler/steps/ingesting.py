@@ -22,7 +22,11 @@ from reconciler.steps.proofs import prove_newest
 from reconciler.store.changes import OPEN_STATES, Recorded
 
 NOBODY_REPORTS = timedelta(hours=24)
-"""A cluster that nobody has reported about for so long is taken to follow the branch: what was committed there is done."""
+"""A cluster that Argo CD or Flux syncs, and nobody has reported about for so long, is taken to follow the branch: what was
+committed there is done. So is one that nobody has ever reported about."""
+
+KEPT = timedelta(days=90)
+"""Runs that are over for longer are forgotten; the commits in Git name them for ever."""
 
 LEASE_SECONDS = 5.0
 """How long to wait while another process makes a pass."""
@@ -110,11 +114,18 @@ class _Ingestion:
             return _Said("success", recorded.since)
         if recorded.change.state == "failed":
             return self._failed(action, recorded)
+        if recorded.change.state == "reverted" and recorded.change.applied_at is not None:
+            return _Said("success", recorded.change.applied_at)
         if recorded.change.state == "reverted":
-            return _Said("failure", recorded.since, _UNDONE)
-        report = self._report(action.cluster)
-        reported = report is not None and report.at > self.moment.now - NOBODY_REPORTS
-        return None if reported else _Said("success", recorded.landed_at or recorded.since)
+            return _Said("failure", recorded.since, recorded.change.failure or _UNDONE)
+        return None if self._is_reported(action.cluster) else _Said("success", recorded.landed_at or recorded.since)
+
+    def _is_reported(self, name: str) -> bool:
+        """Whether somebody will say what the cluster runs. What an agent of ours applies is not there while it is away."""
+        report, cluster = self._report(name), self.moment.state.fleet.cluster(name)
+        if report is None or report.at > self.moment.now - NOBODY_REPORTS:
+            return report is not None
+        return cluster is not None and any(root.sync == "agent" for root in cluster.roots)
 
     def _runs_of(self, change: Change) -> Collection[str]:
         """The runs that a change was last decided in: it may have waited for the next opening, and landed in that one."""
@@ -138,8 +149,8 @@ class _Ingestion:
         if self._run_now(config, action.cluster) == action.run_id:
             return ""
         owners = gating.action_windows(self.moment, config, action.cluster)
-        declared = any(owner.maintenance or owner.exclusion for owner in owners)
-        return "the maintenance window closed first" if declared else "the day of the run ended first"
+        by_day = gating.goes_by_day(owners, self.moment.now)
+        return "the day of the run ended first" if by_day else "the maintenance window closed first"
 
     def _run_now(self, config: ActionConfig, cluster: str) -> str:
         """The run that an action would be in now; empty while its windows are closed."""

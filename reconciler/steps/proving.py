@@ -60,10 +60,10 @@ def _due(house: House, scene: Scene, worked: Worked) -> dict[str, str]:
 
 
 def build_key(root: RootScene) -> str:
-    """What a good build depends on: people's files, and which fields our files set on what (not to which values)."""
+    """What a good build depends on: people's files, and which fields our files set on what (not to which values), in what order."""
     parts = [root.people]
     for path, file in sorted(root.state.overlay.items()):
-        parts += [path, file.form, file.target.key, *sorted(file.values)]
+        parts += [path, file.form, file.target.key, *sorted(file.values), *file.order]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

@@ -17,6 +17,7 @@ from reconciler.model.observation import Observation
 from reconciler.model.policy import ScalingPolicy
 from reconciler.model.state import FleetState
 from reconciler.model.window import Windows
+from reconciler.model.workload import ObjectRef, Workload
 from reconciler.observe.git_state import read_fleet
 from reconciler.observe.inventory import overlay_fingerprint, read_root, root_fingerprint
 from reconciler.steps.action_configs import made_through_api
@@ -24,13 +25,21 @@ from reconciler.steps.house import BRANCH, House
 from reconciler.steps.machine_files import MachineFiles
 from reconciler.steps.view import View, paths_below
 
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
 """Raised whenever reading a root would give another answer for the same bytes."""
 
 _STATES_OF_A_ROOT = 3
 """How many are kept in memory: at the head that was read, as the pass has left it, and where an agent's pull looks."""
 _ENTRIES_A_FILE = 4
 """How much is remembered of files of earlier commits before it is let go, for each file that there is."""
+
+
+RefKey = tuple[str, str, str, str | None]
+
+
+def ref_key(ref: ObjectRef) -> RefKey:
+    """(group, kind, name, namespace or None): a version bump is the same object."""
+    return ref.group, ref.kind, ref.name, ref.namespace
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,14 @@ class Scene:
         """The windows of each policy and action, by its id."""
         policies = {policy.id: policy.windows for policy in self.state.policies}
         return policies | {action.id: action.windows for action in self.state.actions}
+
+    @cached_property
+    def workloads(self) -> Mapping[str, Mapping[RefKey, Workload]]:
+        """The workloads of each root by what a patch calls them; roots by the folder of our component in them."""
+        return {
+            scene.root.overlay_path: {ref_key(workload.ref): workload for workload in scene.state.inventory.workloads}
+            for scene in self.roots.values()
+        }
 
     @property
     def root_states(self) -> tuple[RootState, ...]:

@@ -2,18 +2,22 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.commit.history import LandedCommit
 from reconciler.commit.rollback import RollbackPlan, rollback_edits, value_edits
 from reconciler.commit.standing import Standing
 from reconciler.commit.values import is_generated, is_machine_path
 from reconciler.errors import HeldByWindow, NothingToRollBack, Stalled
+from reconciler.evaluate.stale import disorder
 from reconciler.gate.verdict import rollback_verdict
+from reconciler.manifests import machine_files
 from reconciler.model.change import Change, Decision, Proposal, Subject, ValueEdit
 from reconciler.model.policy import ScalingPolicy
 from reconciler.model.tree import Tree
+from reconciler.model.workload import BUILT_IN_KINDS
 from reconciler.render.files import apply_edits
+from reconciler.render.machine_text import ContainerIndex, places_of
 from reconciler.render.message import commit_message
 from reconciler.report.passes import instant
 from reconciler.steps import deciding, gating, landing, restoring
@@ -52,6 +56,7 @@ def undo(house: House, scene: Scene, target: str, *, force: bool) -> Undone:
     after = house.repository.tree(commit.sha)
     plan = rollback_edits(before, after, scene.view, is_machine=is_machine_path)
     plan = _without_what_it_made(plan, scene, _made_and_only_resized(commits, commit, before, after))
+    plan = _in_order(plan, scene)
     change = _change(house, scene, commit, plan, _policy_restore(house, scene, found, commit))
     _builds(house, scene, change)
     house.stores.changes.save(change, house.name)
@@ -98,6 +103,27 @@ def _without_what_it_made(plan: RollbackPlan, scene: Scene, made: frozenset[str]
         files={**kept_files, **dict.fromkeys(gone)},
         components=tuple(sorted({*plan.components, *lists})),
     )
+
+
+def _in_order(plan: RollbackPlan, scene: Scene) -> RollbackPlan:
+    """``plan`` with the values of a file going back one by one, where its bytes would bring the containers into an order
+    that people's manifest does not have any more.
+
+    :raises NothingToRollBack: when their order is all that the commit changed.
+    """
+    files = {
+        path: machine_files.parse(text, path=path)
+        for path, text in plan.files.items()
+        if text is not None and is_machine_path(path) and machine_files.form_of(path) == "requests"
+    }
+    workloads = deciding.workloads_of(scene, {path: file.target for path, file in files.items()})
+    late = {path for path, workload in workloads.items() if disorder(files[path], workload)}
+    if late and not plan.edits and late == plan.files.keys():
+        raise NothingToRollBack(
+            "nothing to roll back: that commit only followed the order of containers in a manifest",
+            hint="undo the change of the manifest, and Trimtab follows it again",
+        )
+    return replace(plan, files={path: data for path, data in plan.files.items() if path not in late})
 
 
 def find(scene: Scene, commits: Sequence[LandedCommit], found: Standing, target: str) -> LandedCommit:
@@ -187,6 +213,7 @@ def _change(
         [*rest, *policy],
         worked.templates,
         remake=remake,
+        container_indexes=_places(scene, [*rest, *policy]),
         twins=deciding.twins_of(scene),
         parse=worked.parse,
     )
@@ -206,6 +233,12 @@ def _change(
     change = Change(id=deciding.new_id(scene.now), group=f"rollback-{commit.sha[:12]}", decisions=(decision,))
     message = commit_message(change, worked.templates, currency=scene.state.fleet.pricing.currency)
     return change.model_copy(update={"files": {**plan.files, **applied.files}, "message": message})
+
+
+def _places(scene: Scene, edits: Sequence[ValueEdit]) -> dict[str, ContainerIndex]:
+    """Where containers stand in people's manifests. A patch by index says itself for which places it was written."""
+    targets = {e.path: e.target for e in edits if e.form == "requests" and e.target.kind in BUILT_IN_KINDS}
+    return {path: places_of(workload) for path, workload in deciding.workloads_of(scene, targets).items()}
 
 
 def _builds(house: House, scene: Scene, change: Change) -> None:

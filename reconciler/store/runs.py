@@ -12,8 +12,10 @@ from sqlalchemy import (
     Executable,
     RowMapping,
     Select,
+    and_,
     bindparam,
     case,
+    delete,
     exists,
     func,
     or_,
@@ -27,6 +29,7 @@ from reconciler.store.tables import action_runs, run_actions
 from reconciler.store.transactions import chunks_of, execute_many, insert_into, reading, writing
 
 _PENDING: Outcome = "pending"
+_FAILURE: Outcome = "failure"
 _COLUMNS = frozenset(column.name for column in run_actions.columns)
 _COMPLETE = (
     update(run_actions)
@@ -44,13 +47,16 @@ class RunStore:
     def record(self, run: Run, actions: Sequence[RunAction]) -> None:
         """A run as it begins or goes on, with the actions that were found in it this time. May be told again.
 
-        The earliest start stays. An action that is still pending takes the new parameters and change; a completed one
-        stays as it is, and so do actions that are not among ``actions``.
+        The earliest start stays. An action that is still pending takes the new parameters and change. One that was completed
+        is pending again when another change carries it: one that has succeeded only if nothing holds that change, so that
+        what was done is not forgotten over what may never come. Actions that are not among ``actions`` stay as they are.
         """
-        rows = [_row(action) for action in sorted(actions, key=lambda action: action.id)]
+        ordered = sorted(actions, key=lambda action: action.id)
         with writing(self._engine) as connection:
             connection.execute(_earliest(connection), _run_row(run))
-            execute_many(connection, _newest_while_pending(connection), rows)
+            for held in (False, True):
+                rows = [_row(action) for action in ordered if bool(action.errors) is held]
+                execute_many(connection, _newest(connection, over_success=not held), rows)
 
     def pending(self, fleet: str) -> tuple[RunAction, ...]:
         """The actions of a fleet repo that nothing is known of yet, the oldest first."""
@@ -128,8 +134,20 @@ class RunStore:
             counts = {row["run_id"]: row for row in connection.execute(_counts(page, clusters)).mappings()}
         return total, tuple(_run(row, counts[row["id"]]) for row in rows)
 
+    def forget(self, before: datetime) -> int:
+        """Drop the runs of every organization in which nothing has happened since ``before``, with their actions: how many."""
+        at = func.coalesce(run_actions.c.completed_at, run_actions.c.created_at)
+        since = exists().where(run_actions.c.run_id == action_runs.c.id, at >= to_micros(before))
+        old = select(action_runs.c.id).where(action_runs.c.started_at < to_micros(before), ~since)
+        with writing(self._engine) as connection:
+            ids = connection.scalars(old).all()
+            for some in chunks_of(ids):
+                connection.execute(delete(run_actions).where(run_actions.c.run_id.in_(some)))
+                connection.execute(delete(action_runs).where(action_runs.c.id.in_(some)))
+        return len(ids)
+
     def processed(self, organization: str) -> dict[str, int]:
-        """How many actions were completed so far, by cluster."""
+        """How many actions were completed, and are not forgotten, by cluster."""
         query = (
             select(run_actions.c.cluster, func.count())
             .where(run_actions.c.organization == organization, run_actions.c.completed_at.is_not(None))
@@ -148,10 +166,14 @@ def _earliest(connection: Connection) -> Executable:
     return insert.on_conflict_do_update(index_elements=["id"], set_={"started_at": earlier})
 
 
-def _newest_while_pending(connection: Connection) -> Executable:
+def _newest(connection: Connection, *, over_success: bool) -> Executable:
     insert = insert_into(connection, run_actions)
     new = {name: insert.excluded[name] for name in ("change_id", "outcome", "completed_at", "body")}
-    return insert.on_conflict_do_update(index_elements=["id"], set_=new, where=run_actions.c.outcome == _PENDING)
+    again = insert.excluded.change_id.not_in([run_actions.c.change_id, ""])
+    may = again if over_success else and_(run_actions.c.outcome == _FAILURE, again)
+    return insert.on_conflict_do_update(
+        index_elements=["id"], set_=new, where=or_(run_actions.c.outcome == _PENDING, may)
+    )
 
 
 def _still_pending(connection: Connection, ids: Sequence[str]) -> list[str]:

@@ -249,7 +249,7 @@ def _quantile_of(values: Floats, position: Ints, q: Floats) -> Floats:
 def _summary(
     samples: int, first: int, last: int, average: float, base: dict[str, float], quantiles: dict[str, float]
 ) -> UsageSummary:
-    return UsageSummary(
+    return UsageSummary.unchecked(
         samples=samples,
         maximum=base["max"],
         average=average,

@@ -298,11 +298,20 @@ def test_neither_a_profile_nor_parameters_is_a_400(shared: Served, config: dict[
         ({"namespace": "shop", "maintenanceWindow": ""}, "config.maintenanceWindow: a turndown needs"),
         ({"maintenanceWindow": "* 20 * * *"}, "config.namespaces: a turndown must say which namespaces"),
         ({**SLEEP, "profile": "Production"}, "config.profile: unknown field"),
+        ({**SLEEP, "namespace": "default"}, "config.namespace: default is never turned down: the cluster needs it"),
+        ({**SLEEP, "namespaces": ["dev", "kube-system"]}, "config.namespaces: kube-system is never turned down"),
     ],
 )
 def test_a_turndown_needs_a_window_and_namespaces(shared: Served, config: dict[str, Any], words: str) -> None:
     body = {"scope": "global", "action": "namespaceTurndown", "config": config}
     assert message(shared.client.post("/action/config", json=body)).startswith(words)
+
+
+@pytest.mark.parametrize("field", ["maintenanceWindow", "exclusionWindow"])
+@pytest.mark.parametrize("windows", [["* 23 * * *"] * 101, "||".join(["* 23 * * *"] * 50_000)])
+def test_more_windows_than_a_pass_can_look_at_are_refused(shared: Served, field: str, windows: object) -> None:
+    body = {"scope": "global", "action": "rightsizing", "config": {"profile": "Production", field: windows}}
+    assert message(shared.client.post("/action/config", json=body)).startswith(f"config.{field}: ")
 
 
 @pytest.mark.parametrize(
@@ -501,9 +510,17 @@ def test_with_two_fleet_repos_a_config_must_be_good_for_each_that_it_is_about(tm
     )
     second = new_fleet(
         tmp_path / "two",
-        {"trimtab.yaml": fleet_yaml("{name: dev, path: clusters/dev}"), **root_files("clusters/dev")},
+        {
+            "trimtab.yaml": fleet_yaml("{name: dev, path: clusters/dev}"),
+            **root_files("clusters/dev"),
+            "actions/rightsize.yaml": RIGHTSIZE.replace("scope: global", "scope: local"),
+        },
     )
     with serving(tmp_path, first, second) as served:
+        (declared,) = listed(served, served.key("actions:read", clusters=("dev",)))
+        stranger = served.key("actions:read", clusters=("prod",))
+        assert listed(served, stranger) == [], "all clusters of the other fleet repo are none of the key's"
+        assert message(served.client.get("/action/config", params={"id": declared["id"]}, headers=stranger), 404)
         make(served, {"profile": "Frugal"}, scope="cluster", cluster="prod")
         for fields in ({"scope": "global"}, {"scope": "cluster", "cluster": "dev"}):
             body = {"action": "rightsizing", "config": {"profile": "Frugal"}, **fields}
@@ -513,7 +530,7 @@ def test_with_two_fleet_repos_a_config_must_be_good_for_each_that_it_is_about(tm
         found = [steward.watch.state for steward in served.server.stewards]
         assert [[a.action for a in state.actions] for state in found if state] == [
             ["containerRequestRightSizing"],
-            ["namespaceTurndown"],
+            ["containerRequestRightSizing", "namespaceTurndown"],
         ]
         assert all(state is not None and state.problems == () for state in found)
         assert not first.files("clusters/prod/trimtab/shop") and second.files("clusters/dev/trimtab/shop/turndown")

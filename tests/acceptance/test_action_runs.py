@@ -64,11 +64,11 @@ spec: {hard: {requests.cpu: 100m, requests.memory: 10Gi, limits.cpu: 500m, pods:
 """
 
 
-def fleet(home: Path, *, windows: str = "", extra: str = "", **files: str) -> FleetRepo:
+def fleet(home: Path, *, windows: str = "", extra: str = "", sync: str = "agent", **files: str) -> FleetRepo:
     """Two Deployments of one container each, and an action that right-sizes them."""
     more = f", maintenanceWindow: '{windows}'" if windows else ""
     base = {
-        "trimtab.yaml": fleet_yaml(f"{{name: prod, id: prod-id, path: {ROOT}}}", extra=extra),
+        "trimtab.yaml": fleet_yaml(f"{{name: prod, id: prod-id, path: {ROOT}, sync: {sync}}}", extra=extra),
         **root_files(ROOT, "web", "api"),
         "actions/nightly.yaml": RIGHTSIZE.format(more=more),
     }
@@ -256,7 +256,7 @@ def test_what_nobody_reports_on_is_done_when_it_is_committed(tmp_path: Path) -> 
 
 
 def test_a_cluster_that_was_silent_for_a_day_is_not_waited_for(tmp_path: Path) -> None:
-    with running(tmp_path, repo := fleet(tmp_path)) as served:
+    with running(tmp_path, repo := fleet(tmp_path, sync="argocd")) as served:
         reported(served, served.agent("prod"), repo.head())
         sync(served, "submitter")
         served.clock.forward(hours=23)
@@ -265,6 +265,85 @@ def test_a_cluster_that_was_silent_for_a_day_is_not_waited_for(tmp_path: Path) -
         served.clock.forward(hours=2)
         sync(served, "ingestor")
         assert runs(served)[0]["countSuccess"] == 2
+
+
+def test_what_an_agent_applies_is_not_done_while_it_is_away(tmp_path: Path) -> None:
+    with running(tmp_path, repo := fleet(tmp_path, sync="agent")) as served:
+        reported(served, served.agent("prod"), repo.head())
+        sync(served, "submitter")
+        served.clock.forward(hours=50)
+        sync(served, "ingestor")
+        assert runs(served)[0]["countPending"] == 2, "nobody has applied it"
+        reported(served, served.agent("prod"), repo.head())
+        sync(served, "ingestor")
+        assert runs(served)[0]["countSuccess"] == 2
+
+
+@pytest.mark.parametrize("windows", ["", "* * * * *"])
+def test_a_freeze_once_a_year_does_not_make_one_run_of_the_rest(tmp_path: Path, windows: str) -> None:
+    freeze = "  windows: {exclusion: [{cron: '0 0 20 12 *', duration: 14d}, '0-29 0 18 6 *']}\n"
+    with running(tmp_path, fleet(tmp_path, windows=windows, extra=PULL_REQUESTS + freeze)) as served:
+        sync(served, "submitter")
+        assert runs(served)[0]["start"] == "2026-06-17T00:00:00Z"
+        served.clock.forward(hours=15)
+        sync(served, "submitter")
+        sync(served, "ingestor")
+        second, first = runs(served)
+        assert (second["start"], second["countPending"]) == ("2026-06-18T00:30:00Z", 2), "the freeze is over by then"
+        assert first["countFailure"] == 2
+        assert completed(served)["web"]["errors"][0].startswith("the day of the run ended first")
+
+
+def test_what_was_applied_and_is_reverted_before_it_is_ingested_was_a_success(tmp_path: Path) -> None:
+    with running(tmp_path, repo := fleet(tmp_path)) as served:
+        agent = served.agent("prod")
+        reported(served, agent, repo.head())
+        sync(served, "submitter")
+        served.clock.forward(minutes=1)
+        reported(served, agent, repo.head())
+        served.clock.forward(minutes=5)
+        repo.pull()
+        git(repo.work, "revert", "--no-edit", "HEAD")
+        git(repo.work, "push", "-q")
+        sync(served, "submitter")
+        sync(served, "ingestor")
+        assert {(one["status"], one["completedAt"]) for one in completed(served).values()} == {
+            ("success", "2026-06-17T10:01:00Z")
+        }
+
+
+def test_what_is_recommended_again_in_the_same_run_has_another_try(tmp_path: Path) -> None:
+    with running(tmp_path, repo := fleet(tmp_path, extra=PULL_REQUESTS)) as served:
+        sync(served, "submitter")
+        nightly = (repo.work / "actions/nightly.yaml").read_text()
+        repo.pull()
+        repo.write("actions/nightly.yaml", RIGHTSIZE.format(more=", enabled: false"))
+        repo.commit()
+        sync(served, "submitter")
+        sync(served, "ingestor")
+        (failed,) = runs(served)
+        assert failed["countFailure"] == 2
+        repo.write("actions/nightly.yaml", nightly)
+        repo.write("trimtab.yaml", fleet_yaml(f"{{name: prod, id: prod-id, path: {ROOT}}}"))
+        repo.commit()
+        sync(served, "submitter")
+        sync(served, "ingestor")
+        (again,) = runs(served)
+        assert (again["runId"], again["countSuccess"], again["countFailure"]) == (failed["runId"], 2, 0)
+        first = completed(served)["web"]
+        assert first["parameters"]["targetCPURequest"] == "800m"
+
+        repo.pull()
+        repo.write("actions/nightly.yaml", nightly.replace("Production", "Development"))
+        repo.commit()
+        served.clock.forward(minutes=30)
+        sync(served, "submitter")
+        sync(served, "ingestor")
+        (run,) = runs(served)
+        assert (run["runId"], run["countRecommended"], run["countSuccess"]) == (failed["runId"], 2, 2)
+        newest = completed(served)["web"]
+        assert newest["id"] == first["id"] and newest["parameters"]["lastCPURequest"] == "800m"
+        assert newest["parameters"]["targetCPURequest"] == "650m", "what the newest commit of the run has done"
 
 
 def test_a_config_without_windows_makes_one_run_a_utc_day(tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ LONG = "x" * 301
 REFUSED: list[tuple[list[str], dict[str, str], str]] = [
     (WITH_WINDOW, {}, "window"),
     *((WITH_WINDOW, {"window": text}, "window") for text in ("", "7", "soon", "7d offset", "1,0", "9" * 400)),
-    *((PAGED, {name: text}, name) for name in ("limit", "offset") for text in ("-1", "x", "", "1.5", "9" * 30)),
+    *((PAGED, {name: text}, name) for name in ("limit", "offset") for text in ("-1", "x", "1.5", "9" * 30)),
     *((["/actions/completed"], {"type": text}, "type") for text in ("delete", "RightSizing")),
     (["/actions/completed"], {"status": "pending"}, "status"),
     (["/actions/completed", "/action/heartbeats"], {"cluster": LONG}, "cluster"),
@@ -248,6 +248,15 @@ def test_what_cannot_be_used_is_refused_by_name(served: Served) -> None:
             assert answer.status_code == 400, f"{path} {query}: {answer.text}"
             assert set(body) == {"code", "status", "message"} and (body["code"], body["status"]) == (400, "error")
             assert body["message"].startswith(f"{field}: ") and len(body["message"]) < 400, body["message"]
+
+
+def test_a_parameter_without_a_value_is_as_good_as_left_out(served: Served) -> None:
+    empty = dict.fromkeys(("type", "status", "cluster", "limit", "offset"), "")
+    assert data(served, "/actions/completed", window="7d", **empty) == data(served, "/actions/completed", window="7d")
+    empty = dict.fromkeys(("runId", "limit", "offset"), "")
+    assert data(served, "/actions/runs", window="7d", **empty) == data(served, "/actions/runs", window="7d")
+    empty = dict.fromkeys(("cluster", "start", "end", "limit", "offset"), "")
+    assert data(served, "/action/heartbeats", **empty) == data(served, "/action/heartbeats")
 
 
 def test_credentials_and_scopes_are_needed(served: Served) -> None:

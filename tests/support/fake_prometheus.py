@@ -59,7 +59,7 @@ class Asked:
 
 @dataclass
 class FakePrometheus:
-    """``most_samples``: what one range query may touch; more is a 422. ``failures``: what the next questions get, one each;
+    """``gets_only``: a POST is a 405. ``most_samples``: what one range query may touch; more is a 422. ``failures``: what the next questions get, one each;
     ``fail`` may pick which question fails instead. ``warnings`` go with every answer."""
 
     url: str = ""
@@ -69,6 +69,7 @@ class FakePrometheus:
     failures: list[Answer | str] = field(default_factory=list)
     fail: Callable[[Asked], "Answer | str | None"] = lambda _asked: None
     warnings: list[str] = field(default_factory=list)
+    gets_only: bool = False
     released: threading.Event = field(default_factory=threading.Event)
 
     def container(self, namespace: str, pod: str, name: str, *, cpu: Any, memory: Any, **more: Any) -> None:
@@ -143,7 +144,16 @@ def fake_prometheus() -> Iterator[FakePrometheus]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            if fake.gets_only:
+                self._send(405, b"only what reads is let through")
+            else:
+                self._answer(parse_qs(body))
+
+        def do_GET(self) -> None:
+            self._answer(parse_qs(self.path.partition("?")[2]))
+
+        def _answer(self, form: dict[str, list[str]]) -> None:
             one = {name: values[0] for name, values in form.items()}
             first = round(float(one.get("start") or one["time"]))
             last = round(float(one.get("end") or one["time"]))
@@ -153,7 +163,9 @@ def fake_prometheus() -> Iterator[FakePrometheus]:
             if failure == "hang":
                 fake.released.wait(30)
                 return
-            if isinstance(failure, tuple):
+            if isinstance(failure, str) and failure.startswith("http"):
+                self._send(308, b"", Location=failure)
+            elif isinstance(failure, tuple):
                 self._send(*failure)
             elif "step" in one and fake.too_many(asked):
                 self._send(422, _error("execution", "query processing would load too many samples into memory"))
@@ -167,8 +179,10 @@ def fake_prometheus() -> Iterator[FakePrometheus]:
                 else:
                     self._send(200, body)
 
-        def _send(self, status: int, body: bytes, *, sent: int | None = None) -> None:
+        def _send(self, status: int, body: bytes, *, sent: int | None = None, **headers: str) -> None:
             self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             with suppress(ConnectionError):  # who asked has left

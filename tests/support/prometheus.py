@@ -18,8 +18,9 @@ from pathlib import Path
 
 import tenacity
 
-FILE_SECONDS = 4 * 7200
-"""Four of Prometheus' smallest blocks: promtool reads a file once for each that is in it."""
+BLOCK_SECONDS = 18 * 3600
+"""What Prometheus puts together of a few days, where it keeps two weeks or more. promtool reads a file once for each block
+that is in it."""
 
 _ONE_FILE = 50_000
 """So few samples are read again faster than promtool is started again."""
@@ -76,7 +77,7 @@ def fill(data: Path, samples: Sequence[Sampled]) -> None:
 def _cut(one: Sampled) -> Iterator[tuple[int, list[int], list[float]]]:
     parts: dict[int, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
     for second, value in zip(one.seconds, one.values, strict=True):
-        seconds, values = parts[second // FILE_SECONDS]
+        seconds, values = parts[second // BLOCK_SECONDS]
         seconds.append(second)
         values.append(value)
     for block, (seconds, values) in parts.items():
@@ -86,7 +87,8 @@ def _cut(one: Sampled) -> Iterator[tuple[int, list[int], list[float]]]:
 def _make_blocks(data: Path, text: str) -> None:
     file = data.parent / "export.txt"
     file.write_text(text)
-    words = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet", str(file), str(data)]
+    words = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet"]
+    words += [f"--max-block-duration={BLOCK_SECONDS}s", str(file), str(data)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

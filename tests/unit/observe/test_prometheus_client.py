@@ -23,6 +23,7 @@ def server() -> Iterator[FakePrometheus]:
 @pytest.fixture
 def fake(server: FakePrometheus) -> FakePrometheus:
     server.series, server.failures, server.warnings = [Series("up", {"pod": "a"}, 1.5)], [], []
+    server.gets_only = False
     server.asked.clear()
     return server
 
@@ -92,6 +93,9 @@ def test_credentials_are_sent_and_never_shown(fake: FakePrometheus) -> None:
         ((200, b"<html>Sign in</html>"), Stalled, "does not speak the API"),
         ((200, b'{"status":"success","data":{"resultType":"vector"}}'), Stalled, "does not speak the API"),
         ((200, b'{"status":"error","errorType":"internal","error":"oh"}'), Stalled, "oh"),
+        ((200, b'{"hello": "world"}'), Stalled, "does not speak the API"),
+        ((400, b"Client sent an HTTP request to an HTTPS server."), Stalled, "speaks https only"),
+        ("https://sso.example.com/sign-in?state=s3cret", Stalled, "(308, it leads to https://sso.example.com/sign-in)"),
         ("half", Stalled, "half an answer"),
     ],
 )
@@ -110,6 +114,37 @@ def test_a_server_that_does_not_answer_is_left_after_a_while(fake: FakePrometheu
     error = failing(fake, "hang", timeout=0.2)
     assert isinstance(error, PrometheusBusy)
     assert "longer than 0.2 s" in error.message
+
+
+def test_a_server_that_has_moved_is_named(fake: FakePrometheus) -> None:
+    error = failing(fake, "https://prometheus.example.com/prometheus/api/v1/query?token=s3cret")
+    assert (error.hint, "s3cret" in str(error)) == ("give the address https://prometheus.example.com/prometheus", False)
+
+
+def test_https_where_only_http_is_spoken_is_said(fake: FakePrometheus) -> None:
+    with Prometheus(fake.url.replace("http:", "https:")) as prometheus, pytest.raises(Stalled) as raised:
+        prometheus.query(QUERY, AT)
+    assert "does not speak https" in raised.value.message
+    assert "http://" in (raised.value.hint or "")
+
+
+def test_what_only_lets_reads_through_is_read(fake: FakePrometheus) -> None:
+    fake.gets_only = True
+    with Prometheus(fake.url) as prometheus:
+        assert [point.value for point in prometheus.query(QUERY, AT)] == [1.5]
+        assert [point.value for point in prometheus.query(QUERY, AT)] == [1.5]
+
+
+@pytest.mark.parametrize("path", ["/graph", "/api/v1", "/api/v1/query", "/", "/api/v1/query_range/"])
+def test_the_address_may_be_that_of_the_page_or_of_a_question(fake: FakePrometheus, path: str) -> None:
+    with Prometheus(fake.url + path) as prometheus:
+        assert prometheus.url == fake.url
+        assert prometheus.query(QUERY, AT)
+
+
+@pytest.mark.parametrize("path", ["/prometheus", "/api/prom", "/select/0/prometheus"])
+def test_a_path_in_front_stays(path: str) -> None:
+    assert Prometheus(f"https://host{path}/").url == f"https://host{path}"
 
 
 def test_nobody_there_is_to_be_tried_again() -> None:

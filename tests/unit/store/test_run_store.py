@@ -43,7 +43,7 @@ def test_recording_again_renews_what_is_pending_and_leaves_what_is_done(store: R
     web, api = action(of, "web"), action(of, "api")
     store.record(of, [web, api])
     assert store.complete([done(web, minutes(9))]) == 1
-    newer = {"change_id": "newer", "parameters": {"targetCPURequest": "250m"}}
+    newer = {"parameters": {"targetCPURequest": "250m"}}
     later = {"created_at": minutes(30)}
     again = [one.model_copy(update=newer | later) for one in (web, api)]
     store.record(run("one", minutes(10)), again)
@@ -52,6 +52,37 @@ def test_recording_again_renews_what_is_pending_and_leaves_what_is_done(store: R
     assert only(store).start == START
     store.record(run("one", minutes(-10)), again)
     assert only(store).start == minutes(-10)
+
+
+def test_another_change_is_another_try(store: RunStore) -> None:
+    of = run("one", START)
+    store.record(of, [failed := action(of, "web"), succeeded := action(of, "api")])
+    store.complete([done(failed, minutes(9), "quota exceeded"), done(succeeded, minutes(9))])
+    left = [one.model_copy(update={"change_id": ""}) for one in (failed, succeeded)]
+    store.record(of, left)
+    assert only(store).pending == 0, "what no change carries is not tried"
+    held = [one.model_copy(update={"change_id": "newer", "errors": ("held",)}) for one in (failed, succeeded)]
+    store.record(of, held)
+    assert store.pending("acme") == (held[0],), "what was done is not forgotten over what may never come"
+    ready = [one.model_copy(update={"errors": ()}) for one in held]
+    store.record(of, ready)
+    assert set(store.pending("acme")) == set(ready)
+    assert only(store).recommended == 2 and store.completed("acme", **EVER) == (0, ())
+
+
+def test_runs_in_which_nothing_happened_for_long_are_forgotten(store: RunStore) -> None:
+    old, long, new = run("old", START), run("long", START), run("new", minutes(50))
+    names = ("web", "api")
+    for one in (old, long, new):
+        store.record(one, [action(one, name, created_at=one.start) for name in names])
+    store.complete([done(action(old, name, created_at=START), minutes(5)) for name in names])
+    store.complete([done(action(long, "web", created_at=START), minutes(45))])
+    assert store.forget(minutes(5)) == 0
+    assert store.forget(minutes(30)) == 1
+    _, kept = store.runs("acme", **EVER)
+    assert {(one.id, one.recommended) for one in kept} == {(long.id, 2), (new.id, 2)}, "a run is kept whole"
+    assert store.completed("acme", **EVER)[0] == 1
+    assert store.forget(minutes(999)) == 2 and store.pending("acme") == ()
 
 
 def test_a_run_keeps_the_actions_that_are_not_named_again(store: RunStore) -> None:
