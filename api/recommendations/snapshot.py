@@ -27,10 +27,12 @@ def analyzed(one: WorkloadRecommendation) -> tuple[datetime, datetime]:
 def snapshot(one: WorkloadRecommendation, history: WorkloadHistory) -> MetricsSnapshot:
     """The figures of a pod, and of each of its containers."""
     start, end = analyzed(one)
+    # Init containers are gone once the pod runs; their requests are in no sum of costs either.
+    steady = [sizes for sizes in one.current if sizes.role != "init"] or one.current
     return MetricsSnapshot(
         window=Window(start_at=start, end_at=end, samples=_samples(one.current, history)),
-        cpu=Cpu(**_figures("cpu", one.current, history)),
-        memory=Memory(**_figures("memory", one.current, history)),
+        cpu=Cpu(**_figures("cpu", steady, history)),
+        memory=Memory(**_figures("memory", steady, history)),
         replicas=Replicas(desired_avg=float(one.replicas), running_avg=float(one.replicas)),
         restarts_total=one.restarts,
         oom_kills_total=one.oom_kills,

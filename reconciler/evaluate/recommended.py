@@ -12,7 +12,7 @@ from reconciler.model.change import Refusal, ValueEdit
 from reconciler.model.fleet import Pricing, Root
 from reconciler.model.quantity import GIB, parse_cpu, parse_memory
 from reconciler.model.recommendation import HOURS_A_MONTH, ContainerRecommendation, ContainerSizes, Priority, Risk
-from reconciler.model.workload import RESOURCES, Bound, ObjectRef, Resource, Resources, Workload
+from reconciler.model.workload import RESOURCES, Bound, ObjectRef, Resource, Resources, Role, Workload
 
 Place = tuple[str, str, str, str]
 """Cluster, namespace, kind and name of a workload."""
@@ -48,16 +48,25 @@ def _in_order(group: Group) -> Group:
 
 def is_worth_it(group: Group) -> bool:
     """Whether any container of the workload has a change that is worth proposing."""
-    return any(one.changes for one in group)
+    for one in group:  # noqa: SIM110 - asked of every workload in every pass
+        if one.changes:
+            return True
+    return False
 
 
 def current_sizes(group: Group) -> tuple[ContainerSizes, ...]:
-    return tuple(ContainerSizes(name=one.container, resources=one.current) for one in group)
+    return tuple(_sizes(one, one.current) for one in group)
 
 
 def recommended_sizes(group: Group) -> tuple[ContainerSizes, ...]:
     """What to set; a resource whose change is not worth it stays as it is."""
-    return tuple(ContainerSizes(name=one.container, resources=_recommended(one)) for one in group)
+    return tuple(_sizes(one, _recommended(one)) for one in group)
+
+
+def _sizes(one: ContainerRecommendation, resources: Resources) -> ContainerSizes:
+    container = one.workload.container(one.container)
+    role: Role = container.role if container is not None else "main"
+    return ContainerSizes(name=one.container, resources=resources, role=role)
 
 
 def _recommended(one: ContainerRecommendation) -> Resources:
@@ -126,7 +135,7 @@ def digest_of(group: Group, *beside: object) -> str:
         now, then = one.current, one.recommended
         parts += (one.container, now.cpu_request, now.memory_request, now.cpu_limit, now.memory_limit)
         parts += (then.cpu_request, then.memory_request, then.cpu_limit, then.memory_limit)
-        parts += (one.changes, one.risk, one.oom_kills, one.restarts, one.action_id)
+        parts += (one.changes, one.risk, one.oom_kills, one.restarts, one.action_id, one.notes or "")
     return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
 
 
@@ -143,7 +152,7 @@ def written_sizes(
             container, bound, resource = place
             touched.setdefault(container, {})[bound, resource] = edit.new
     return tuple(
-        ContainerSizes(name=one.name, resources=_written(one.resources, touched[one.name]))
+        one.model_copy(update={"resources": _written(one.resources, touched[one.name])})
         for one in sizes
         if one.name in touched
     )
@@ -186,7 +195,7 @@ def moved_sizes(current: Sequence[ContainerSizes], wanted: Sequence[ContainerSiz
     for one in wanted:
         moved = [r for r in RESOURCES if _pair(one.resources, r) != _pair(before.get(one.name), r)]
         if moved:
-            found.append(ContainerSizes(name=one.name, resources=_only(one.resources, moved)))
+            found.append(one.model_copy(update={"resources": _only(one.resources, moved)}))
     return tuple(found)
 
 

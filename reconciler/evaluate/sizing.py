@@ -71,8 +71,10 @@ def _outcome(case: Case, alone: str) -> Outcome:
     wanted = demand(summary, base, rules, resource, oom=oom, limit=_killing_limit(current, bounds))
     allowed = Allowed(bounds, context.node(resource), context.params.keep_limit_ratio)
     fitted = fit(wanted, current, allowed, resource)
-    why = "; ".join([wanted.why, *fitted.notes, *_age(summary, context)])
-    return decided(case, wanted, fitted, why, summary=summary)
+    beside = (*fitted.notes, *_age(summary, context))
+    outcome = decided(case, wanted, fitted, "; ".join((wanted.why, *beside)), summary=summary)
+    notes = (*wanted.notes, *beside)
+    return outcome._replace(notes=notes) if notes and outcome.changed else outcome
 
 
 def _lacking(summary: UsageSummary | None, least: int) -> str:
@@ -131,6 +133,7 @@ def _recommendation(
         samples=min((one.samples for one in usage.values()), default=0),
         usage=usage,
         why={resource: _joined(one, notes.get(resource, "")) for resource, one in by.items()},
+        notes={resource: found for resource, one in changed.items() if (found := _noted(one, notes.get(resource, "")))},
         replicas=replicas,
         oom_kills=oom.oom_kills if oom is not None else 0,
         restarts=oom.restarts if oom is not None else 0,
@@ -141,6 +144,10 @@ def _recommendation(
 
 def _resources(cpu: int | None, memory: int | None, cpu_limit: int | None, memory_limit: int | None) -> Resources:
     return Resources.unchecked(cpu_request=cpu, memory_request=memory, cpu_limit=cpu_limit, memory_limit=memory_limit)
+
+
+def _noted(outcome: Outcome, note: str) -> tuple[str, ...]:
+    return (*outcome.notes, note) if note else outcome.notes
 
 
 def _joined(outcome: Outcome, note: str) -> str:

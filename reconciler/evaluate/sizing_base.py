@@ -32,12 +32,16 @@ class Rules(NamedTuple):
 
 
 class Demand(NamedTuple):
-    """A request in millicores or bytes, in whole steps. ``highest``: the most that was ever seen in use, in the same unit."""
+    """A request in millicores or bytes, in whole steps. ``highest``: the most that was ever seen in use, in the same unit.
+
+    ``notes``: what moved it beside usage; the end of ``why``.
+    """
 
     request: int
     oom_demand: int
     highest: int
     why: str
+    notes: tuple[str, ...] = ()
 
 
 def rules_of(params: SizingParameters, resource: Resource) -> Rules:
@@ -66,7 +70,7 @@ def demand(
         kills = f"{oom.oom_kills} OOM kill{'s' if oom.oom_kills > 1 else ''} at {spell_use('memory', peak)}"
         why.append(f"raised to {spell('memory', demanded)} after {kills}")
     highest = summary.maximum * 1000 if resource == "cpu" else max(summary.maximum, peak)
-    return Demand(max(request, demanded), demanded, int(-(-highest // 1)), "; ".join(why))
+    return Demand(max(request, demanded), demanded, int(-(-highest // 1)), "; ".join(why), tuple(why[1:]))
 
 
 def base_value(summary: UsageSummary, rules: Rules) -> float | None:

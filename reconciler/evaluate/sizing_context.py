@@ -85,6 +85,8 @@ class SizingContext:
 
         Items of type Pod bind the sum over the pod's containers; they are applied where there is just one.
         """
+        if not self.limit_ranges:
+            return NO_BOUNDS
         whole = len(workload.containers) == 1
         return self._bounds.get((workload.key.namespace, whole, resource), NO_BOUNDS)
 

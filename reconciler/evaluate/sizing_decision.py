@@ -30,7 +30,8 @@ class Case(NamedTuple):
 
 class Outcome(NamedTuple):
     """Millicores or bytes, old and new. ``changed``: the new ones are to be written; a difference under the minimum
-    change is only shown. ``summary``: the history that was looked at."""
+    change is only shown. ``summary``: the history that was looked at. ``notes``: those parts of ``why`` that are about what
+    is written, and not made of usage."""
 
     old: int | None
     old_limit: int | None
@@ -39,6 +40,7 @@ class Outcome(NamedTuple):
     changed: bool
     why: str
     summary: UsageSummary | None
+    notes: tuple[str, ...] = ()
 
     @staticmethod
     def unchanged(current: Current, why: str, summary: UsageSummary | None) -> "Outcome":
@@ -46,7 +48,7 @@ class Outcome(NamedTuple):
 
     def held(self, why: str) -> "Outcome":
         """The same as it is today, for the reason ``why``."""
-        return self._replace(new=self.old, new_limit=self.old_limit, changed=False, why=why)
+        return self._replace(new=self.old, new_limit=self.old_limit, changed=False, why=why, notes=())
 
     @property
     def falls(self) -> bool:

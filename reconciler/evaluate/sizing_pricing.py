@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import lru_cache
 
 from reconciler.model.fleet import Pricing
 from reconciler.model.observation import OomRecord, UsageSummary
@@ -21,8 +22,13 @@ _NO_MANIFEST_COUNT = ("DaemonSet", "Pod")
 def monthly_price(resource: Resource, amount: int, pricing: Pricing) -> Decimal:
     """What ``amount`` millicores or bytes of request cost in a month of 730 hours; not rounded."""
     if resource == "cpu":
-        return amount * pricing.cpu_core_hour * HOURS_A_MONTH / 1000
-    return amount * pricing.ram_gib_hour * HOURS_A_MONTH / GIB
+        return amount * _of_a_month(pricing.cpu_core_hour) / 1000
+    return amount * _of_a_month(pricing.ram_gib_hour) / GIB
+
+
+@lru_cache(maxsize=64)
+def _of_a_month(hourly: Decimal) -> Decimal:
+    return hourly * HOURS_A_MONTH
 
 
 def saving(

@@ -63,7 +63,7 @@ def _proposal(
     edits = () if root.write == "helmValues" else _edits(group, workload, root_state, root, context)
     if not edits and not blocked:
         return None
-    return Proposal(
+    return Proposal.unchecked(
         kind="requests",
         subject=subject,
         cluster=workload.key.cluster,
@@ -74,7 +74,13 @@ def _proposal(
         reason=_reason(group, context.pricing),
         saving_monthly=sum((one.saving_monthly for one in group), start=Decimal(0)),
         takes_capacity=any(_takes(one) for one in group),
+        ignores_windows=False,
+        ignores_budget=False,
+        approval_required=False,
+        approved_by="",
         blocked=blocked,
+        reverts="",
+        policy_snapshot={},
     )
 
 

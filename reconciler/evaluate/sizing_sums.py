@@ -116,12 +116,16 @@ def _said(pod: _Pod, limits: Mapping[str, ClusterLimits], of_namespace: Notes) -
         yield from pod.containers
         return
     for one in pod.containers:
-        why = dict(one.why)
+        why, notes = dict(one.why), dict(one.notes)
         for resource in one.changes:
             # Where the workload alone passes the quota, that is said already, and says more.
             new = [note for note in told[resource] if note.rpartition(", above ")[2] not in why[resource]]
             why[resource] = "; ".join([why[resource], *new])
-        yield one.model_copy(update={"why": why})
+            # Who asks for less is not who passes a quota.
+            raised = (one.recommended.request(resource) or 0) > (one.current.request(resource) or 0)
+            if shown := [note for note in new if raised or note in of_pod.get(resource, ())]:
+                notes[resource] = (*notes.get(resource, ()), *shown)
+        yield one.model_copy(update={"why": why, "notes": notes})
 
 
 def _pod_said(pod: _Pod, resource: Resource, limits: ClusterLimits) -> Iterator[str]:

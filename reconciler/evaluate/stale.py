@@ -207,10 +207,11 @@ def disorder(file: MachineFile, workload: Workload | None) -> str:
     standing = standing_of(workload)
     if not is_out_of_order(file, standing):
         return ""
-    gone = ", ".join(entry.partition("/")[2] for entry in file.order if entry not in standing)
+    gone = [entry.partition("/")[2] for entry in file.order if entry not in standing]
     name = f"{file.target.kind} {file.target.name}"
     if gone:
-        return f"container {gone} of {name}, which Trimtab names to keep the order, is no longer declared"
+        are = "is" if len(gone) == 1 else "are"
+        return f"{', '.join(gone)} of {name}, named in Trimtab's file to keep the order, {are} no longer declared"
     return f"the containers of {name} stand in another order since its manifest was changed"
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from reconciler.model.base import Model
 from reconciler.model.observation import UsageSummary
-from reconciler.model.workload import Resource, Resources, Workload
+from reconciler.model.workload import Resource, Resources, Role, Workload
 
 Risk = Literal["low", "medium", "high"]
 Priority = Literal["low", "medium", "high"]
@@ -18,7 +18,8 @@ class ContainerRecommendation(Model):
     """One container. ``recommended`` is what was computed, and equals ``current`` in a resource that is left alone or refused.
 
     ``changes``: resources whose change is worth proposing (at or above the minimum change, not refused, not left alone);
-    ``why`` tells how each figure came about, and why it is not written where it is not.
+    ``why`` tells how each figure came about, and why it is not written where it is not. ``notes``: of a resource that changes,
+    what beside its usage moved a value or speaks against it (an OOM kill, a LimitRange, a quota, old samples); each is in ``why``.
     ``saving_monthly`` is for all replicas; negative when the recommendation costs more.
     """
 
@@ -32,6 +33,7 @@ class ContainerRecommendation(Model):
     samples: int = 0
     usage: dict[Resource, UsageSummary] = {}
     why: dict[Resource, str] = {}
+    notes: dict[Resource, tuple[str, ...]] = {}
     replicas: int = 1
     oom_kills: int = 0
     restarts: int = 0
@@ -45,10 +47,11 @@ OPEN_STATUSES: tuple[RecommendationStatus, ...] = ("pending", "dismissed")
 
 
 class ContainerSizes(Model):
-    """One container's requests and limits."""
+    """One container's requests and limits. ``role``: an init container adds nothing to what the pod has while it runs."""
 
     name: str
     resources: Resources
+    role: Role = "main"
 
 
 class WorkloadRecommendation(Model):

@@ -9,6 +9,8 @@ RESOURCES: tuple[Resource, Resource] = ("cpu", "memory")
 
 Bound = Literal["requests", "limits"]
 
+Role = Literal["main", "init", "sidecar"]
+
 BUILT_IN_KINDS: dict[str, str] = {
     "Deployment": "apps/v1",
     "StatefulSet": "apps/v1",
@@ -94,7 +96,7 @@ class Container(Model):
     """
 
     name: str
-    role: Literal["main", "init", "sidecar"] = "main"
+    role: Role = "main"
     resources: Resources = Resources()
     written: tuple[str, ...] = ()
 

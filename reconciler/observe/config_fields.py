@@ -3,6 +3,7 @@
 Sections are strict: an unknown field, a number in quotes or a quoted boolean is an error and no guess.
 """
 
+import math
 import re
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
@@ -77,8 +78,8 @@ def _as_list(value: object) -> object:
 
 
 def _whole(value: object) -> object:
-    """JSON and YAML have numbers, not kinds of them: 10.0 is 10."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """JSON and YAML have numbers, not kinds of them: 10.0 is 10, and a floor of 10.5 is one of 11."""
+    return math.ceil(value) if isinstance(value, float) and math.isfinite(value) else value
 
 
 MOST_MILLICORES = 1_000_000_000

@@ -14,6 +14,8 @@ from reconciler.observe.prometheus_scope import RUNNING, Scope
 from reconciler.observe.prometheus_usage import CPU, MEMORY, STEP_SECONDS, Windows
 
 _PLACE = "namespace, pod, container"
+_STARTED = "id, name"
+"""What cAdvisor names a container of a pod by: another one after each restart."""
 _ASKED = "asked"
 """The label that says which of several questions an answer is to."""
 
@@ -60,24 +62,34 @@ def cpu_over_time(function: str, windows: Windows, *parameters: str) -> Question
 
 def cpu_seconds(scope: Scope, seconds: int) -> str:
     """How many seconds of a core each container used."""
-    return f"sum by ({_PLACE}) (increase({scope.series(CPU, *RUNNING)}[{seconds}s]))"
+    return _added(f"increase({scope.series(CPU, *RUNNING)}[{seconds}s])")
 
 
-def memory_over_time(function: str, *parameters: str, by: str = "max") -> Question:
+def memory_over_time(function: str, *parameters: str) -> Question:
     """A function over the bytes of every scrape."""
 
     def promql(scope: Scope, seconds: int) -> str:
         scrapes = f"{scope.series(MEMORY, *RUNNING)}[{seconds}s]"
-        return f"{by} by ({_PLACE}) ({function}({', '.join((*parameters, scrapes))}))"
+        return f"max by ({_PLACE}) ({function}({', '.join((*parameters, scrapes))}))"
 
     return promql
+
+
+def memory_sums(scope: Scope, seconds: int) -> str:
+    """The bytes of all scrapes together."""
+    return _added(f"sum_over_time({scope.series(MEMORY, *RUNNING)}[{seconds}s])")
+
+
+def _added(vector: str) -> str:
+    """Of each container: each time that it was started counts, but what two servers have scraped counts once."""
+    return f"sum by ({_PLACE}) (max by ({_PLACE}, {_STARTED}) ({vector}))"
 
 
 def counted(metric: str) -> Question:
     """How often each container was scraped. A millisecond less than asked, so that no scrape is in two stretches."""
 
     def promql(scope: Scope, seconds: int) -> str:
-        return f"sum by ({_PLACE}) (count_over_time({scope.series(metric, *RUNNING)}[{seconds * 1000 - 1}ms]))"
+        return _added(f"count_over_time({scope.series(metric, *RUNNING)}[{seconds * 1000 - 1}ms])")
 
     return promql
 

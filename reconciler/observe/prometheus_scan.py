@@ -136,7 +136,7 @@ def _large(bulk: Bulk, windows: Windows, cuts: list[Slice], metric: str, *, ever
     found["memory"] = _within(bulk, memory("max_over_time"))
     if everything:
         found["cpu seconds"] = _within(bulk, questions.cpu_seconds)
-        found["memory sums"] = _within(bulk, memory("sum_over_time", by="sum"))
+        found["memory sums"] = _within(bulk, questions.memory_sums)
     found[_SCRAPES] = lambda: bulk.along(questions.counted(metric), cuts)
     return found
 
@@ -280,6 +280,11 @@ def _notes(answers: Answers, owners: Mapping[PodName, WorkloadKey | None], pods:
         notes.append(
             f"there is neither {questions.REQUESTS} nor {questions.LIMITS} (kube-state-metrics): "
             "what containers request now is not known"
+        )
+    if questions.LABELS in answers and not (answers[questions.LABELS] or answers[questions.ANNOTATIONS]):
+        notes.append(
+            f"there is no {questions.LABELS} (kube-state-metrics with --metric-labels-allowlist): "
+            "a filter on labels matches nothing"
         )
     if unknown := pods - owners.keys():
         named, all_pods = _some("/".join(pod) for pod in unknown), len(pods)

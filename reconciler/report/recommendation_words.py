@@ -16,6 +16,8 @@ _IMMUTABLE = {
     "Job": "A Job cannot be changed once it exists: put the new values into its manifest before it runs again.",
     "Pod": "A bare Pod cannot be changed in place: put the new values into its manifest and create it anew.",
 }
+_AT_TIMES = ("Job", "CronJob")
+_MOST_NOTES = 4
 _UNCOVERED = "No action config covers it, so it is not written by itself: add one, or edit the manifest."
 
 
@@ -114,7 +116,8 @@ def _description(
     group: Sequence[ContainerRecommendation], moves: Sequence[Move], saving: Decimal, currency: str
 ) -> str:
     key = group[0].workload.key
-    said = [_utilization(group, moves), _change(moves, group[0].replicas, saving, currency)]
+    said = [_utilization(group, moves), _change(moves, _counted_as(group), saving, currency), _limits(group)]
+    said += _noted(group)
     if key.kind in _IMMUTABLE:
         said.append(_IMMUTABLE[key.kind])
     elif not any(one.action_id for one in group if one.changes):
@@ -145,7 +148,14 @@ def _percent(share: float) -> str:
     return f"{share * 100:.0f}%" if share >= 0.01 or share == 0 else "less than 1%"
 
 
-def _change(moves: Sequence[Move], replicas: int, saving: Decimal, currency: str) -> str:
+def _counted_as(group: Sequence[ContainerRecommendation]) -> str:
+    """How many pods the saving is for. What runs at times only saves less than one pod that runs all the time."""
+    if group[0].workload.key.kind in _AT_TIMES:
+        return ", counted as one pod that runs all the time"
+    return f" with {counted(group[0].replicas, 'replica')}"
+
+
+def _change(moves: Sequence[Move], counted_as: str, saving: Decimal, currency: str) -> str:
     asked = [_asked(move) for move in moves if not move.limits_only]
     adjusted = [_LABEL[move.resource] for move in moves if move.limits_only]
     parts = []
@@ -154,7 +164,44 @@ def _change(moves: Sequence[Move], replicas: int, saving: Decimal, currency: str
     if adjusted:
         parts.append(f"adjusting the limit of {' and '.join(adjusted)}")
     sentence = " and ".join(parts)
-    return f"{sentence[:1].upper()}{sentence[1:]} {_effect(saving, currency)} with {counted(replicas, 'replica')}."
+    return f"{sentence[:1].upper()}{sentence[1:]} {_effect(saving, currency)}{counted_as}."
+
+
+def _limits(group: Sequence[ContainerRecommendation]) -> str:
+    """What becomes of limits where the request beside them changes; with several, just that they change."""
+    moved = [
+        (resource, old, new)
+        for resource in RESOURCES
+        for one in group
+        if resource in one.changes and one.current.request(resource) != one.recommended.request(resource)
+        if (old := one.current.limit(resource)) != (new := one.recommended.limit(resource))
+    ]
+    if len({resource for resource, _, _ in moved}) < len(moved):
+        return "The limits change as well."
+    parts = [f"the {_LABEL[resource]} limit {_limit_move(resource, old, new)}" for resource, old, new in moved]
+    return f"With that, {' and '.join(parts)}." if parts else ""
+
+
+def _limit_move(resource: Resource, old: int | None, new: int | None) -> str:
+    if new is None:
+        return "goes away"
+    became = f"becomes {_quantity(resource, new)}"
+    return f"{became} instead of {_quantity(resource, old)}" if old is not None else became
+
+
+def _noted(group: Sequence[ContainerRecommendation]) -> list[str]:
+    """What beside usage moved a value or speaks against it: ``Memory of proxy: raised to 64Mi, the minimum of …``."""
+    by_note: dict[tuple[Resource, str], list[str]] = {}
+    for one in group:
+        for resource, notes in one.notes.items():
+            by_note.setdefault((resource, "; ".join(notes)), []).append(one.container)
+    several = len(group[0].workload.containers) > 1
+    said = []
+    for (resource, note), names in by_note.items():
+        of = f" of {' and '.join(names)}" if several else ""
+        said.append(f"{_LABEL[resource][0].upper()}{_LABEL[resource][1:]}{of}: {note}.")
+    left = len(said) - _MOST_NOTES
+    return said if left <= 0 else [*said[:_MOST_NOTES], f"{counted(left, 'more note')} of this kind."]
 
 
 def _where(moves: Sequence[Move]) -> str:

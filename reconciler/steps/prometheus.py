@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from reconciler.clock import Clock
 from reconciler.errors import RetryLater, TrimtabError
@@ -37,6 +37,8 @@ _LEASE = "prometheus"
 _LOOK_SECONDS = 3600
 """After that long, it is looked again how often containers are scraped."""
 _SHOWN = 5
+_MANY_STEPS = 12
+"""An hour at a time is not what is new since the last pass: the log says how it goes."""
 
 
 @dataclass
@@ -70,7 +72,7 @@ class History:
     ) -> None:
         self._prometheus, self._leases, self._clock, self._label = prometheus, stores.leases, clock, label_name(label)
         self._stopping = stopping
-        self._store, self._owner = PulledStore(stores.engine), f"{process_owner()}:prometheus"
+        self._store, self._owner = PulledStore(stores.engine), process_owner()
         self._owners: dict[str, Owners] = {}
         self._reaches: dict[str, Reach] = {}
         self._windows: dict[str, tuple[datetime, Windows]] = {}
@@ -202,6 +204,8 @@ class History:
             if not self._store.record(cluster, stored, progress.moved(span.last), pulled):
                 return  # another server did
             self._count(cluster, pulled, kept)
+            if span.steps > _MANY_STEPS:
+                self._said.filled(cluster, datetime.fromtimestamp(span.last, UTC), len(pulled.samples.values))
             new += len(pulled.samples.values)
             reach = reach.larger()
 

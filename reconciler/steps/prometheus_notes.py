@@ -23,6 +23,10 @@ class Pauses:
     def hold(self, now: datetime) -> bool:
         return self._until is not None and now < self._until
 
+    def filled(self, cluster: str, up_to: datetime, samples: int) -> None:
+        """For the log, where it is more than what every few minutes bring: it shows how far a first fill has got."""
+        log.info("usage from Prometheus is stored", cluster=cluster, up_to=up_to.isoformat(), samples=samples)
+
     def failed(self, error: TrimtabError, now: datetime) -> float:
         """The seconds to wait."""
         asked = error.after_seconds if isinstance(error, RetryLater) else 0.0
@@ -62,6 +66,10 @@ class Said:
             f"{self._refused[cluster]:,} samples of {cluster} from Prometheus were no usage (not a number, negative or"
         )
         self.of(cluster, "refused", f"{text} absurdly large), and were left out")
+
+    def filled(self, cluster: str, up_to: datetime, samples: int) -> None:
+        """For the log, where it is more than what every few minutes bring: it shows how far a first fill has got."""
+        log.info("usage from Prometheus is stored", cluster=cluster, up_to=up_to.isoformat(), samples=samples)
 
     def failed(self, error: TrimtabError | None, seconds: float) -> None:
         if error is None:

@@ -145,7 +145,9 @@ def _settle(house: House, change: Change, reports: Mapping[str, StatusReport]) -
     failure = "; ".join(f"{one.kind} {one.name}: {one.message or 'could not be applied'}" for one in failed)
     if (change.state, change.failure) == (state, failure):
         return False
-    house.stores.changes.save(change.model_copy(update={"state": state, "failure": failure}), house.name)
+    applied_at = house.now() if state == "applied" and change.applied_at is None else change.applied_at
+    settled = {"state": state, "failure": failure, "applied_at": applied_at}
+    house.stores.changes.save(change.model_copy(update=settled), house.name)
     house.stores.changes.mark(change.id, state, at=house.now())
     return True
 

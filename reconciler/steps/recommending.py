@@ -30,7 +30,7 @@ _LIFECYCLES = uuid.UUID("7d0b4c7e-5b7a-4b1d-8d7e-2f6f0a9c3e51")
 _NOT_SHOWN = ("updated_at", "analyzed_at", "change_id")
 """Fields whose change alone does not make a recommendation another one."""
 
-_FORM = 1
+_FORM = 2
 """Raised whenever the same recommendation would be stored or worded differently."""
 
 _DAY = 86_400

@@ -8,11 +8,12 @@ from reconciler.commit.history import LandedCommit
 from reconciler.commit.rollback import RollbackPlan, rollback_edits, value_edits
 from reconciler.commit.standing import Standing
 from reconciler.commit.values import is_generated, is_machine_path
-from reconciler.errors import HeldByWindow, NothingToRollBack, Stalled
+from reconciler.errors import HeldByWindow, InputError, NothingToRollBack, Stalled
 from reconciler.evaluate.stale import disorder
 from reconciler.gate.verdict import rollback_verdict
 from reconciler.manifests import machine_files
 from reconciler.model.change import Change, Decision, Proposal, Subject, ValueEdit
+from reconciler.model.machine_file import MachineFile
 from reconciler.model.policy import ScalingPolicy
 from reconciler.model.tree import Tree
 from reconciler.model.workload import BUILT_IN_KINDS
@@ -111,11 +112,7 @@ def _in_order(plan: RollbackPlan, scene: Scene) -> RollbackPlan:
 
     :raises NothingToRollBack: when their order is all that the commit changed.
     """
-    files = {
-        path: machine_files.parse(text, path=path)
-        for path, text in plan.files.items()
-        if text is not None and is_machine_path(path) and machine_files.form_of(path) == "requests"
-    }
+    files = {path: file for path, text in plan.files.items() if (file := _sizing(path, text)) is not None}
     workloads = deciding.workloads_of(scene, {path: file.target for path, file in files.items()})
     late = {path for path, workload in workloads.items() if disorder(files[path], workload)}
     if late and not plan.edits and late == plan.files.keys():
@@ -124,6 +121,16 @@ def _in_order(plan: RollbackPlan, scene: Scene) -> RollbackPlan:
             hint="undo the change of the manifest, and Trimtab follows it again",
         )
     return replace(plan, files={path: data for path, data in plan.files.items() if path not in late})
+
+
+def _sizing(path: str, text: bytes | None) -> MachineFile | None:
+    """A ``requests`` file of ours; None for any other, and for one that cannot be read: it goes back as it was."""
+    if text is None or not is_machine_path(path) or machine_files.form_of(path) != "requests":
+        return None
+    try:
+        return machine_files.parse(text, path=path)
+    except InputError:
+        return None
 
 
 def find(scene: Scene, commits: Sequence[LandedCommit], found: Standing, target: str) -> LandedCommit:

@@ -184,8 +184,7 @@ class ChangeStore:
             body = json.loads(row.body) if row is not None else {}
             if row is None or (row.state, body.get("failure", "")) == (state, failure):
                 return False
-            seen = {"appliedAt": body.get("appliedAt") or at.isoformat()} if state == "applied" else {}
-            new = {"state": state, "at": to_micros(at), "body": json.dumps({**body, **seen, "failure": failure})}
+            new = {"state": state, "at": to_micros(at), "body": json.dumps({**body, "failure": failure})}
             connection.execute(update(changes).where(changes.c.id == change_id).values(new))
         return True
 

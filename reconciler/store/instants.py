@@ -1,6 +1,7 @@
 """Instants as integers, so that both databases order and compare them alike."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -16,5 +17,6 @@ def from_micros(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
+@lru_cache(maxsize=4_096)
 def from_seconds(seconds: int) -> datetime:
     return _EPOCH + timedelta(seconds=seconds)

@@ -191,6 +191,15 @@ def test_the_profile_wins_over_individual_parameters(served: Served) -> None:
     assert (sizing.profile, sizing.target_utilization_cpu, sizing.min_cpu_millicores) == ("Development", 0.8, 10)
 
 
+def test_a_floor_is_a_number_and_rounded_up(served: Served) -> None:
+    made = make(served, {"minRecCPUMillicores": 10.5, "minRecRAMBytes": 1e8})
+    assert made["config"] == {"minRecCPUMillicores": 10.5, "minRecRAMBytes": 1e8}
+    served.reconcile()
+    state = served.steward.watch.state
+    assert state is not None
+    assert (state.actions[-1].sizing.min_cpu_millicores, state.actions[-1].sizing.min_ram_bytes) == (11, 100_000_000)
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -249,7 +258,7 @@ def test_what_is_needed_is_asked_for(shared: Served, missing: str) -> None:
         ({"algorithmCPU": "median"}, "config.algorithmCPU: must be 'max', 'quantile'"),
         ({"algorithmRAM": 5}, "config.algorithmRAM: must be 'max'"),
         ({"minRecCPUMillicores": -1}, "config.minRecCPUMillicores: must be greater than or equal to 0"),
-        ({"minRecCPUMillicores": 1.5}, "config.minRecCPUMillicores: must be a valid integer"),
+        ({"minRecCPUMillicores": "10"}, "config.minRecCPUMillicores: must be a valid integer"),
         ({"minRecRAMBytes": 10**30}, "config.minRecRAMBytes: must be less than or equal to"),
         ({"rightSizingWindow": "fortnight"}, "config.rightSizingWindow: 'fortnight' is not a duration such as"),
         ({"rightSizingWindow": 48}, "config.rightSizingWindow: write a duration such as"),

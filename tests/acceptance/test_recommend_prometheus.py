@@ -244,6 +244,16 @@ def test_filters_on_labels_find_what_kube_state_metrics_exports(running: Running
     assert "No container matches" in recommend(person, running, "--filter", 'namespace:"empty"').out
 
 
+def test_a_filter_on_labels_where_none_are_exported_says_why_it_finds_nothing(
+    prometheus: Start, person: FleetRepo
+) -> None:
+    world = World()
+    simple(world, "StatefulSet", "db", "db-0")
+    ran = recommend(person, prometheus(world.series), "--filter", 'label[team]:"web"')
+    assert "No container matches" in ran.out
+    assert "there is no kube_pod_labels" in ran.err
+
+
 def test_of_several_clusters_each_is_named(running: Running, person: FleetRepo) -> None:
     ran = recommend(person, running, "--filter", 'controllerName:"web"')
     assert re.search(r"^prod/shop/web +server ", ran.out, re.MULTILINE)
@@ -356,6 +366,32 @@ def _spoilt(one: Sampled) -> Sampled:
     elif pod == "reset-0" and one.name == "container_cpu_usage_seconds_total":
         values[half:] -= values[half]
     return Sampled(one.name, one.labels, seconds.tolist(), values.tolist())
+
+
+def test_what_two_servers_scrape_counts_once_and_every_start_counts(prometheus: Start, person: FleetRepo) -> None:
+    world = World()
+    simple(world, "StatefulSet", "db", "db-0")
+    told = rows(recommend(person, prometheus([*_scraped_twice(world.series)]), "--json"))
+    db = told["/shop/StatefulSet/db/main"]
+    assert db["samples"] == pytest.approx(4 * 720, abs=2)
+    assert db["usage"]["cpu"]["average"] == pytest.approx(0.13, rel=0.01)
+    assert db["usage"]["memory"]["average"] == 260 * MIB
+    assert db["replicas"] == 1
+
+
+def _scraped_twice(series: list[Sampled]) -> Iterator[Sampled]:
+    """By two servers, which add a label; and the container was started anew two days ago, so that it has another id since."""
+    half = END - 2 * 86400
+    for one in series:
+        for replica in ("a", "b"):
+            labels = {**one.labels, "replica": replica}
+            if "id" not in labels:
+                yield Sampled(one.name, labels, one.seconds, one.values)
+                continue
+            for start in (0, 1):
+                kept = [n for n, second in enumerate(one.seconds) if (second >= half) == bool(start)]
+                seconds, values = ([column[n] for n in kept] for column in (one.seconds, one.values))
+                yield Sampled(one.name, {**labels, "id": f"/start-{start}"}, seconds, values)
 
 
 def test_old_data_is_used_and_its_age_is_said(running: Running, person: FleetRepo) -> None:

@@ -1,5 +1,8 @@
 """The history that is kept from a Prometheus: only what is new is asked for, nothing is lost, nothing counts twice."""
 
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -159,6 +162,41 @@ def test_a_first_pass_that_was_killed_goes_on_where_it_was(
     assert samples(each_stores) == {"Deployment/web": 2 * STEPS}
     begun = min(one.first for one in fake.asked if "rate(" in one.query)
     assert begun == NEWEST - 14 * DAY + 300 + stored // 2 * 300
+
+
+def test_a_server_that_was_killed_keeps_nobody_waiting(
+    fake: FakePrometheus, each_stores: Stores, clock: SetClock, tmp_path: Path
+) -> None:
+    fake.fail = lambda asked: "hang" if "rate(" in asked.query else None
+    url = each_stores.engine.url.render_as_string(hide_password=False)
+    process = subprocess.Popen([sys.executable, "-c", KEEPS, fake.url, url, str(tmp_path)])
+    try:
+        while not any("rate(" in asked.query for asked in fake.asked):
+            assert process.poll() is None
+            threading.Event().wait(0.02)
+        assert history(fake, each_stores, clock).keep([PROD]).samples == 0  # it asks, and nobody else does
+    finally:
+        process.kill()
+        process.wait()
+    fake.fail = lambda _asked: None
+    assert history(fake, each_stores, clock).keep([PROD]).samples == 4 * STEPS
+
+
+KEEPS = f"""
+import sys
+from datetime import datetime
+from pathlib import Path
+from pydantic import SecretStr
+from reconciler.bootstrap import open_stores
+from reconciler.model.fleet import Cluster
+from reconciler.observe.prometheus import Prometheus
+from reconciler.settings import Settings
+from reconciler.steps.prometheus import History
+
+stores = open_stores(Settings(database_url=SecretStr(sys.argv[2]), state_dir=Path(sys.argv[3])))
+now = datetime.fromisoformat({NOW.isoformat()!r})
+History(Prometheus(sys.argv[1]), stores, clock=lambda: now, label="cluster").keep([Cluster(name="prod", roots=())])
+"""
 
 
 def test_a_server_that_stops_ends_between_two_stretches(fake: FakePrometheus, stores: Stores, clock: SetClock) -> None:

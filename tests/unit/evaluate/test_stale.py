@@ -136,6 +136,25 @@ def test_targets_that_no_longer_mean_one_object_are_written_anew() -> None:
     assert "target" not in {e.field for p in stale(gone) for e in p.edits}, "what is dropped is not aimed at anything"
 
 
+@pytest.mark.parametrize(
+    ("containers", "said"),
+    [
+        (("server", "first"), "stand in another order"),
+        (("new", "first", "server"), "stand in another order"),
+        (("server",), "first of Deployment web, named in Trimtab's file to keep the order, is no longer declared"),
+    ],
+)
+def test_a_file_whose_order_a_person_has_left_is_aimed_anew_and_says_why(
+    containers: tuple[str, ...], said: str
+) -> None:
+    order = ("containers/first", "containers/server")
+    file = MachineFile(form="requests", target=WEB.ref, values={"containers/server/requests/cpu": "1"}, order=order)
+    root = state(workload("web", *map(container, containers)), overlay={REQUESTS: file})
+    (proposal,) = stale(root.model_copy(update={"mistargeted": (REQUESTS,)}))
+    assert [(e.path, e.field, e.new) for e in proposal.edits] == [(REQUESTS, "target", None)]
+    assert said in proposal.reason
+
+
 def test_keys_that_a_person_took_out_are_not_put_back() -> None:
     (proposal,) = stale(whole(quotas=(quota(pods="10"),)))
     assert [(e.form, e.field) for e in proposal.edits] == [("quota", "hard/requests.cpu")]

@@ -454,6 +454,41 @@ def twin_files(selector: str) -> dict[str, str]:
     }
 
 
+def several(kind: str, *containers: str) -> str:
+    listed = ", ".join(f"{{name: {name}, image: i}}" for name in containers)
+    return manifest(kind.lower(), "shop", kind=kind, spec=f"template: {{spec: {{containers: [{listed}]}}}}")
+
+
+@pytest.mark.parametrize(
+    ("containers", "out_of_order"),
+    [
+        (("first", "server"), False),
+        (("first", "server", "last"), False),
+        (("server", "first"), True),
+        (("new", "first", "server"), True),
+        (("server",), True),
+        (("first", "other"), False),  # what it sizes is gone: that is dropped, and the rest written with it
+    ],
+)
+def test_files_are_compared_with_the_order_of_containers_now(containers: tuple[str, ...], out_of_order: bool) -> None:
+    path = "prod/trimtab/shop/requests-statefulset-statefulset.yaml"
+    sized = REQUESTS.replace("Deployment", "StatefulSet").replace(
+        "name: web\n", "name: statefulset\n  namespace: shop\n"
+    )
+    files = WIRED | {
+        "prod/apps/kustomization.yaml": "resources: [s.yaml]\n",
+        "prod/apps/s.yaml": several("StatefulSet", *containers),
+        path: sized.replace("        - name: server\n", "        - name: first\n        - name: server\n"),
+    }
+    tree, cache = Files(files), dict[str, object]()
+    read_root(tree, "eu", Root(path="prod", namespace="default"), build=None, cache=cache)
+    tree.reads.clear()
+    found = read_root(tree, "eu", Root(path="prod", namespace="default"), build=None, cache=cache)
+    assert found.inventory.problems == ()
+    assert found.mistargeted == ((path,) if out_of_order else ())
+    assert path not in tree.reads, "what a file says is read once, its order with it"
+
+
 def test_targets_are_compared_with_what_tells_twins_apart_now() -> None:
     alone = WIRED | COPIED | {"prod/apps/kustomization.yaml": "resources: [base]\n"}
     assert read(alone | twin_files("")).mistargeted == ()

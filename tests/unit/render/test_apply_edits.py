@@ -236,6 +236,40 @@ def test_a_patch_by_index_is_aimed_at_where_its_container_stands_now() -> None:
     assert rolled_back.decode() == before.replace(before[before.rindex("- op: add") :], "")
 
 
+def names_in(view: FilesOver, name: str) -> list[str]:
+    value = yaml.safe_load(view.read(path_of(name)) or b"")
+    return [container["name"] for container in value["spec"]["template"]["spec"]["containers"]]
+
+
+def test_containers_are_listed_as_the_manifest_has_them_and_a_rollback_keeps_that() -> None:
+    view = FilesOver(Files())
+    stands = {path_of("web"): {f"containers/{name}": place for place, name in enumerate(["proxy", "server", "app"])}}
+    app = "containers/app/requests/cpu"
+    edits = [edit("web", CPU, None, "1"), edit("web", app, None, "2")]
+    view.put(apply_edits(view, edits, TEMPLATES, container_indexes=stands).files)
+    assert names_in(view, "web") == ["proxy", "server", "app"]
+    assert apply_edits(view, edits, TEMPLATES, container_indexes=stands) == AppliedEdits({}, ())
+    # Without a manifest at hand they are where the file has them; the last ones are not named for nothing.
+    view.put(apply_edits(view, [edit("web", app, "2", None)], TEMPLATES).files)
+    assert names_in(view, "web") == ["proxy", "server"]
+    view.put(apply_edits(view, [edit("web", CPU, "1", None)], TEMPLATES).files)
+    assert view.read(path_of("web")) is None, "names alone are no file"
+
+
+def test_a_file_follows_the_order_that_a_person_has_made() -> None:
+    view = FilesOver(Files())
+    stands = {path_of("web"): {"containers/proxy": 0, "containers/server": 1}}
+    view.put(apply_edits(view, [edit("web", CPU, None, "1")], TEMPLATES, container_indexes=stands).files)
+    aim = [edit("web", "target", None, None)]
+    assert apply_edits(view, aim, TEMPLATES, container_indexes=stands) == AppliedEdits({}, ())
+    moved = {path_of("web"): {"containers/server": ContainerPlace(1), "containers/first": ContainerPlace(0)}}
+    view.put(apply_edits(view, aim, TEMPLATES, container_indexes=moved).files)
+    assert names_in(view, "web") == ["first", "server"]
+    alone = {path_of("web"): {"containers/server": ContainerPlace(0)}}
+    view.put(apply_edits(view, aim, TEMPLATES, container_indexes=alone).files)
+    assert names_in(view, "web") == ["server"]
+
+
 def test_a_strangers_file_in_the_component_is_named() -> None:
     files = Files({f"{OVERLAY}/shop/notes.yaml": b"a: 1\n", f"{OVERLAY}/shop/README.md": b"ours"})
     with pytest.raises(InputError, match=r"shop/notes\.yaml"):

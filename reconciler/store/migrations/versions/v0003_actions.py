@@ -101,8 +101,9 @@ def _recommendations() -> None:
         sa.Column("body", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("ix_recommendations_saving", "recommendations", ["organization", "saving", "id"])
-    op.create_index("ix_recommendations_open", "recommendations", ["organization", "is_open", "saving", "id"])
+    filters = ["namespace", "cluster_id", "cluster", "kind", "priority", "risk", "status"]
+    op.create_index("ix_recommendations_saving", "recommendations", ["organization", "saving", "id", *filters])
+    op.create_index("ix_recommendations_open", "recommendations", ["organization", "is_open", "saving", "id", *filters])
     op.create_index("ix_recommendations_uid", "recommendations", ["organization", "uid"])
     op.create_index("ix_recommendations_fleet", "recommendations", ["fleet", "is_open"])
     op.create_index("ix_recommendations_change", "recommendations", ["change_id"])
