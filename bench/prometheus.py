@@ -1,11 +1,13 @@
 """Usage from a real Prometheus: one look at everything against a query per container, and the server's next pass against its
 first."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import numpy as np
+import structlog
 
 from bench.fleet import NOW
 from bench.printing import line, note
@@ -30,6 +32,7 @@ def run(scale: Scale) -> None:
     if lacking := missing():
         note(f"not measured: {lacking}")
         return
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))  # how far a first pass is
     with prometheus_with(_exported(scale)) as running, Prometheus(running.url, timeout=300) as prometheus:
         note(f"{scale.scanned} workloads of one container each, {scale.scan_days} days at 5 minutes")
         _scan(prometheus, scale)

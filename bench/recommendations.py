@@ -123,6 +123,7 @@ def _paged(scale: Scale) -> None:
         f"one after the other on one connection; best of {scale.rounds} rounds"
     )
     _, bare = _times(scale, _pages_of_the_store(store, wanted))
+    _, nowhere = _times(scale, _pages_of_the_store(store, replace(wanted, namespaces=("nowhere",))))
     engine.dispose()
     env = environment(fleet.bare, fleet.state) | {"TRIMTAB_RECOMMENDATIONS_RATE_LIMIT": "100000000/minute"}
     ready = [sys.executable, "-m", "bench.bare_get"]
@@ -136,6 +137,7 @@ def _paged(scale: Scale) -> None:
     line("  its median", median, "ms", against="limit", limit=PAGE_MS)
     line("  p99 beside the store's query of it", ours, "ms", against="bare", limit=bare)
     line("  p99 beside a FastAPI GET of ready bytes", ours, "ms", against="bare", limit=nothing)
+    line("a filter that nothing matches, in the store, p99", nowhere, "ms", against="a page", limit=bare)
 
 
 def _times(scale: Scale, answers: Iterator[None]) -> tuple[float, float]:

@@ -56,8 +56,9 @@ def configure(form: Format, level: str) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = name != "uvicorn.access"
-    # What uvicorn says at "info" is said by the server itself, in its own words; Alembic's plugins are nobody's news.
-    for name in ("uvicorn.error", "alembic.runtime.plugins"):
+    # What uvicorn says at "info" is said by the server itself, in its own words; Alembic's plugins are nobody's news,
+    # nor is each question that Prometheus or a forge is asked.
+    for name in ("uvicorn.error", "alembic.runtime.plugins", "httpx"):
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else max(root.level, logging.WARNING))
     logging.captureWarnings(True)
 

@@ -102,13 +102,16 @@ def _from_prometheus(
     url: str, settings: Settings, asked: "Asked", on_progress: Callable[[int, int], None]
 ) -> Recommended:
     """:raises Stalled: also when Prometheus is away or slow: there is no later at which it is asked again."""
-    from reconciler.observe.prometheus import Prometheus, PrometheusBusy, TooMuch
+    from reconciler.observe.prometheus import Prometheus, PrometheusBusy, PrometheusSlow, TooMuch
     from reconciler.steps.scanning import recommend_from
 
     token = settings.prometheus_token.get_secret_value()
     try:
         with Prometheus(url, token=token, timeout=ANSWER_SECONDS) as prometheus:
             return recommend_from(prometheus, asked, on_progress)
+    except PrometheusSlow as error:
+        hint = "try a shorter --window, such as 3d, or try again when it is less busy"
+        raise Stalled(error.message, hint=hint) from None
     except PrometheusBusy as error:
         raise Stalled(error.message, hint="check the address and that it is running, then try again") from None
     except TooMuch as error:

@@ -147,7 +147,9 @@ def _resource_edits(one: ContainerRecommendation, resource: Resource, place: Pla
 
 def _edit(place: Place, field: str, old: str | None, new: str | None, *, was: str | None) -> ValueEdit:
     address, target = place.address, place.workload.ref
-    return ValueEdit.unchecked(path=address.path, form=address.form, target=target, field=field, old=old, new=new, was=was)
+    return ValueEdit.unchecked(
+        path=address.path, form=address.form, target=target, field=field, old=old, new=new, was=was
+    )
 
 
 def _written(container: Container, bound: Bound, resource: Resource) -> str | None:

@@ -17,33 +17,26 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from reconciler.clock import stopwatch
-from reconciler.errors import RetryLater, Stalled, TrimtabError
+from reconciler.errors import Stalled
+from reconciler.observe.prometheus_trouble import (
+    SMALLER,
+    PrometheusBusy,
+    PrometheusSlow,
+    TooMuch,
+    Trouble,
+    half_an_answer,
+    not_prometheus,
+)
+
+__all__ = ["ANSWER_BYTES", "Line", "Point", "Prometheus", "PrometheusBusy", "PrometheusSlow", "TooMuch"]
 
 ANSWER_BYTES = 48 << 20
 """The longest answer that is read. Decoded, it takes about eight times as much memory for a moment."""
 
 _ERROR_BYTES = 1 << 16
-_SHOWN_CHARACTERS = 300
-_AFTER_SECONDS = 30.0
 
-_TOO_MUCH = re.compile(
-    r"too many (samples|points|series|chunks|bytes)|exceed\w* (the )?(maximum|max|limit|series|sample|-search\.)|"
-    r"(maximum|max)[ -]?(resolution|number|query|samples|series)|(larger|bigger) than max|range exceeds|would load",
-    re.IGNORECASE,
-)
 _BELOW = re.compile(r"/(graph|api/v1(/(query|query_range)?)?)/?$")
 """What people copy with the address: the page of its own, or the path of a question."""
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-
-
-class PrometheusBusy(RetryLater):
-    """Prometheus is away, or took too long: the same question may be answered later, a smaller one sooner."""
-
-
-class TooMuch(TrimtabError):
-    """The question needs more than the server allows, or its answer is longer than we read: ask for a shorter time, or for
-    one namespace at a time.
-    """
 
 
 @dataclass(frozen=True)
@@ -82,7 +75,7 @@ class Prometheus:
         self.warnings: list[str] = []
         self._timeout, self._answer_bytes = timeout, answer_bytes
         token = _checked_token(token)
-        self._secrets = [secret for secret in (token, given.password) if secret]
+        self._trouble = Trouble(self.url, [secret for secret in (token, given.password) if secret], timeout)
         auth = httpx.BasicAuth(given.username, given.password) if given.username and not token else None
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._posts = True  # what only reads may be all that is let through
@@ -129,22 +122,22 @@ class Prometheus:
                 self._posts = False
                 status, headers, body = self._send(f"{self.url}/api/v1/{what}", form)
         except httpx.TimeoutException:
-            raise self._too_slow() from None
+            raise self._trouble.too_slow() from None
         except (httpx.RequestError, httpx.InvalidURL) as error:
-            raise self._away(error) from None
+            raise self._trouble.away(error) from None
         if status != httpx.codes.OK:
-            raise self._refusal(status, headers, body)
+            raise self._trouble.refusal(status, headers, body)
         answer = self._decoded(body)
         if answer.get("status") == "error":
-            raise self._refusal(httpx.codes.BAD_REQUEST, headers, body)
+            raise self._trouble.refusal(httpx.codes.BAD_REQUEST, headers, body)
         if answer.get("status") != "success":
-            raise _not_prometheus(self.url)
+            raise not_prometheus(self.url)
         for warning in answer.get("warnings") or ():
-            if (said := self._said(str(warning))) not in self.warnings and len(self.warnings) < 100:
+            if (said := self._trouble.said(str(warning))) not in self.warnings and len(self.warnings) < 100:
                 self.warnings.append(said)
         data = answer.get("data")
         if not isinstance(data, dict):
-            raise _not_prometheus(self.url)
+            raise not_prometheus(self.url)
         return data
 
     def _send(self, url: str, form: Mapping[str, str]) -> tuple[int, httpx.Headers, bytes]:
@@ -160,12 +153,12 @@ class Prometheus:
                 body += part
                 if len(body) > most and response.status_code == httpx.codes.OK:
                     raise TooMuch(
-                        f"the answer of Prometheus at {self.url} is longer than {most / 2**20:g} MiB", hint=_SMALLER
+                        f"the answer of Prometheus at {self.url} is longer than {most / 2**20:g} MiB", hint=SMALLER
                     )
                 if len(body) > most:
                     break
                 if elapsed() > self._timeout:
-                    raise self._too_slow()
+                    raise self._trouble.too_slow()
             return response.status_code, response.headers, bytes(body)
 
     def _decoded(self, body: bytes) -> dict[str, Any]:
@@ -173,72 +166,10 @@ class Prometheus:
             answer = from_json(body, cache_strings="keys")
         except ValueError:
             began = body.lstrip()[:1] == b"{"
-            raise (_half_an_answer(self.url) if began else _not_prometheus(self.url)) from None
+            raise (half_an_answer(self.url) if began else not_prometheus(self.url)) from None
         if not isinstance(answer, dict):
-            raise _not_prometheus(self.url)
+            raise not_prometheus(self.url)
         return answer
-
-    # --- what went wrong, in words -----------------------------------------------------------------------------------
-
-    def _said(self, text: str) -> str:
-        """Words of the server as they may be shown: one line, not long, without a secret that it repeats."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return _CONTROL.sub(" ", text).strip()[:_SHOWN_CHARACTERS]
-
-    def _too_slow(self) -> PrometheusBusy:
-        return PrometheusBusy(
-            f"Prometheus at {self.url} took longer than {self._timeout:g} s to answer",
-            after_seconds=_AFTER_SECONDS,
-            hint="try again in a while; if that goes on, look at how busy it is",
-        )
-
-    def _away(self, error: Exception) -> TrimtabError:
-        said = self._said(str(error)) or type(error).__name__
-        if "certificate" in said.lower():
-            return Stalled(
-                f"the certificate of Prometheus at {self.url} cannot be verified: {said}",
-                hint="set SSL_CERT_FILE to the file of the authority that signed it",
-            )
-        if "WRONG_VERSION_NUMBER" in said or "unknown protocol" in said.lower():
-            return Stalled(f"what answers at {self.url} does not speak https", hint="begin the address with http://")
-        if not isinstance(error, httpx.ConnectError):
-            return PrometheusBusy(
-                f"Prometheus at {self.url} broke off in the middle of an answer: {said}",
-                after_seconds=_AFTER_SECONDS,
-                hint="try again in a while",
-            )
-        return PrometheusBusy(
-            f"Prometheus at {self.url} cannot be reached: {said}",
-            after_seconds=_AFTER_SECONDS,
-            hint="check the address, and that it is running",
-        )
-
-    def _refusal(self, status: int, headers: httpx.Headers, body: bytes) -> TrimtabError:
-        said = self._said(_error_text(body))
-        because = f": {said}" if said else ""
-        if status in (400, 413, 422, 500, 503) and (status in (413, 422) or _TOO_MUCH.search(said)):
-            return TooMuch(f"the question is too large for Prometheus at {self.url} ({status}){because}", hint=_SMALLER)
-        if status in (408, 429) or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-            return PrometheusBusy(
-                f"Prometheus at {self.url} cannot answer now ({status}){because}",
-                after_seconds=_wait(headers),
-                hint="try again in a while",
-            )
-        if status in (401, 403):
-            return Stalled(
-                f"Prometheus at {self.url} does not let us in ({status}){because}",
-                hint="give a token that may query it (TRIMTAB_PROMETHEUS_TOKEN), or user and password in the URL",
-            )
-        if wrong := _wrong_address(self.url, status, headers, said):
-            return wrong
-        return Stalled(
-            f"Prometheus at {self.url} refuses a question ({status}){because}",
-            hint="check that it is Prometheus 2.x or newer, or a server that is compatible with it",
-        )
-
-
-_SMALLER = "ask for less at a time: a shorter window, fewer namespaces, or a longer step"
 
 
 def _checked(url: str) -> httpx.URL:
@@ -289,63 +220,4 @@ class _Shape:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if isinstance(error, KeyError | TypeError | ValueError | IndexError | AttributeError):
-            raise _not_prometheus(self._url) from None
-
-
-def _error_text(body: bytes) -> str:
-    """The error of Prometheus' envelope; else the first words of whatever a proxy has answered, unless that is a page."""
-    try:
-        answer = from_json(body)
-    except ValueError:
-        answer = None
-    if isinstance(answer, dict) and answer.get("error"):
-        return str(answer["error"])
-    text = body.decode(errors="replace").strip()
-    return "" if text.startswith(("<", "{")) else text
-
-
-def _wait(headers: httpx.Headers) -> float:
-    given = headers.get("Retry-After", "")
-    return float(min(int(given), 3600)) if given.isascii() and given.isdigit() else _AFTER_SECONDS
-
-
-def _wrong_address(url: str, status: int, headers: httpx.Headers, said: str) -> Stalled | None:
-    """None where the answer does not look as if the question had gone to a wrong address."""
-    if "HTTP request to an HTTPS server" in said:
-        return Stalled(f"what answers at {url} speaks https only", hint="begin the address with https://")
-    if moved := _moved(headers):
-        return Stalled(f"Prometheus is not at {url} but elsewhere ({status})", hint=f"give the address {moved}")
-    if status in (404, 405) or httpx.codes.is_redirect(status):
-        return _not_prometheus(url, f" ({status}{_elsewhere(headers)})")
-    return None
-
-
-def _elsewhere(headers: httpx.Headers) -> str:
-    """Where a redirect leads, without its query: that of a sign-in page has secrets in it."""
-    try:
-        target = httpx.URL(headers.get("Location", "")).copy_with(query=None, fragment=None, userinfo=b"")
-    except httpx.InvalidURL:
-        return ""
-    return f", it leads to {target}" if str(target) else ""
-
-
-def _moved(headers: httpx.Headers) -> str:
-    """The address that a redirect of a question leads to; none where it leads to something else, such as a sign-in."""
-    target = headers.get("Location", "").partition("?")[0]  # a whole address, or it would be this server again
-    found = re.fullmatch(r"(https?://[^@]+)/api/v1/query(_range)?", target)
-    return found[1] if found else ""
-
-
-def _not_prometheus(url: str, detail: str = "") -> Stalled:
-    return Stalled(
-        f"what answers at {url} does not speak the API of Prometheus{detail}",
-        hint="give the address that /api/v1/query stands below, such as https://prometheus.example.com/prometheus, not that"
-        " of a sign-in page or of a dashboard",
-    )
-
-
-def _half_an_answer(url: str) -> Stalled:
-    return Stalled(
-        f"Prometheus at {url} gave half an answer: its JSON breaks off",
-        hint="look at what stands between, such as a proxy that limits the size of answers",
-    )
+            raise not_prometheus(self._url) from None

@@ -14,7 +14,7 @@ from reconciler.observe.prometheus_scope import RUNNING, Scope
 from reconciler.observe.prometheus_usage import CPU, MEMORY, STEP_SECONDS, Windows
 
 _PLACE = "namespace, pod, container"
-_STARTED = "id, name"
+_STARTED = "id"
 """What cAdvisor names a container of a pod by: another one after each restart."""
 _ASKED = "asked"
 """The label that says which of several questions an answer is to."""
@@ -150,7 +150,7 @@ def apart(points: Iterable[Point], names: Iterable[str]) -> Mapping[str, list[Po
     """The answers to each of the questions that were asked together; an empty one where there was none."""
     found: dict[str, list[Point]] = {name: [] for name in names}
     for point in points:
-        found[point.labels[_ASKED]].append(point)
+        found.setdefault(point.labels.get(_ASKED, ""), []).append(point)
     return found
 
 

@@ -204,7 +204,7 @@ class History:
             if not self._store.record(cluster, stored, progress.moved(span.last), pulled):
                 return  # another server did
             self._count(cluster, pulled, kept)
-            if span.steps > _MANY_STEPS:
+            if span.steps > _MANY_STEPS and len(pulled.samples.values):
                 self._said.filled(cluster, datetime.fromtimestamp(span.last, UTC), len(pulled.samples.values))
             new += len(pulled.samples.values)
             reach = reach.larger()

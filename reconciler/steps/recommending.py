@@ -5,11 +5,12 @@ not recommended any more (*archived*). At most one of a workload is open; what i
 """
 
 import hashlib
+import itertools
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
 
@@ -35,6 +36,9 @@ _FORM = 2
 
 _DAY = 86_400
 
+KEPT = timedelta(days=365)
+"""How long what was applied or archived is kept after that."""
+
 Site = tuple[str, str]
 """A workload as edits name it: its root, and its identity where the component runs."""
 
@@ -53,7 +57,7 @@ def keep_recommendations(house: House, worked: Worked) -> None:
     facts = _Facts(house.name, worked.scene, *_landings(house, worked, opened))
     cases = list(_cases(facts, recommended.by_workload(worked.recommendations), opened))
     known = store.of_ids(case.open.id for case in cases if case.open is not None) | rows
-    earlier = store.lifecycles(house.name) if any(case.open is None for case in cases) else {}
+    earlier = store.lifecycles(house.name, [case.place for case in cases if case.open is None])
     digests: dict[str, str] = {}
     for case in cases:
         row = _brought_up(facts, case, known, earlier)
@@ -61,6 +65,7 @@ def keep_recommendations(house: House, worked: Worked) -> None:
         digests[row.id] = case.digest
     if rows:
         store.save(tuple(rows.values()), digests=digests)
+        store.forget(house.name, now - KEPT)
 
 
 def _taken_back(
@@ -218,7 +223,7 @@ def _digest(facts: _Facts, place: Place, group: Group) -> str:
 
 
 def _brought_up(
-    facts: _Facts, case: _Case, known: Mapping[str, WorkloadRecommendation], earlier: Mapping[Place, int]
+    facts: _Facts, case: _Case, known: Mapping[str, WorkloadRecommendation], earlier: Mapping[Place, set[str]]
 ) -> WorkloadRecommendation:
     """The recommendation as it is after this pass."""
     now = facts.scene.now
@@ -259,7 +264,7 @@ def _ended(
 
 
 def _proposed(
-    facts: _Facts, case: _Case, stored: WorkloadRecommendation | None, earlier: Mapping[Place, int]
+    facts: _Facts, case: _Case, stored: WorkloadRecommendation | None, earlier: Mapping[Place, set[str]]
 ) -> WorkloadRecommendation:
     """A workload's recommendation as of now, under the id of the open one where there is one."""
     fleet, group, now = facts.scene.state.fleet, case.group, facts.scene.now
@@ -272,7 +277,7 @@ def _proposed(
         currency=fleet.pricing.currency,
     )
     return WorkloadRecommendation(
-        id=stored.id if stored else _new_id(facts.fleet, case.place, earlier.get(case.place, 0)),
+        id=stored.id if stored else _new_id(facts.fleet, case.place, earlier.get(case.place, ())),
         organization=fleet.name,
         fleet=facts.fleet,
         cluster=cluster,
@@ -303,8 +308,10 @@ def _proposed(
     )
 
 
-def _new_id(fleet: str, place: Place, number: int) -> str:
-    return str(uuid.uuid5(_LIFECYCLES, "|".join((fleet, *place, str(number)))))
+def _new_id(fleet: str, place: Place, earlier: Collection[str]) -> str:
+    """By the number of earlier ones, and on from there: of those, the oldest may be forgotten."""
+    numbered = (uuid.uuid5(_LIFECYCLES, "|".join((fleet, *place, str(n)))) for n in itertools.count(len(earlier)))
+    return next(one for one in map(str, numbered) if one not in earlier)
 
 
 def _as_of(fresh: WorkloadRecommendation, stored: WorkloadRecommendation | None) -> WorkloadRecommendation:

@@ -2,16 +2,17 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
+from sqlalchemy import ColumnElement, Engine, and_, delete, func, or_, select, tuple_
 
 from reconciler.model.change import ChangeState
 from reconciler.model.recommendation import OPEN_STATUSES, Priority, RecommendationStatus, Risk, WorkloadRecommendation
 from reconciler.store.instants import to_micros
 from reconciler.store.tables import changes, recommendations
-from reconciler.store.transactions import chunks_of, execute_many, fetch_raw, reading, upsert_into, writing
+from reconciler.store.transactions import chunks_of, execute_many, fetch_raw, pieces_of, reading, upsert_into, writing
 
 Place = tuple[str, str, str, str]
 """Cluster, namespace, kind and name of a workload."""
@@ -119,12 +120,22 @@ class RecommendationStore:
                 found.update({row.id: _read(row.body) for row in connection.execute(query)})
         return found
 
-    def lifecycles(self, fleet: str) -> dict[Place, int]:
-        """How many recommendations each workload of a fleet repo has had, the open one included."""
-        query = select(*_PLACE, func.count()).where(recommendations.c.fleet == fleet).group_by(*_PLACE)
+    def lifecycles(self, fleet: str, places: Iterable[Place]) -> dict[Place, set[str]]:
+        """The ids of all recommendations of these workloads of a fleet repo, those that have ended too."""
+        found: dict[Place, set[str]] = {}
         with reading(self._engine) as connection:
-            rows = fetch_raw(connection, query)
-        return {(cluster, namespace, kind, name): number for cluster, namespace, kind, name, number in rows}
+            for some in pieces_of(sorted(set(places))):
+                theirs = (recommendations.c.fleet == fleet, tuple_(*_PLACE).in_(some))
+                for *place, one in fetch_raw(connection, select(*_PLACE, recommendations.c.id).where(*theirs)):
+                    found.setdefault((place[0], place[1], place[2], place[3]), set()).add(one)
+        return found
+
+    def forget(self, fleet: str, before: datetime) -> int:
+        """Drop the applied and archived ones of a fleet repo that have not changed since ``before``: how many there were."""
+        ended = (recommendations.c.fleet == fleet, recommendations.c.is_open.is_(False))
+        with writing(self._engine) as connection:
+            old = delete(recommendations).where(*ended, recommendations.c.updated_at < to_micros(before))
+            return connection.execute(old).rowcount
 
     def landed(self, change_ids: Iterable[str]) -> frozenset[str]:
         """Those of the changes that have landed on the branch, whatever became of them since."""

@@ -431,7 +431,7 @@ recommendations = Table(
     Index("ix_recommendations_saving", "organization", "saving", "id", *_RECOMMENDATION_FILTERS),
     Index("ix_recommendations_open", "organization", "is_open", "saving", "id", *_RECOMMENDATION_FILTERS),
     Index("ix_recommendations_uid", "organization", "uid"),
-    Index("ix_recommendations_fleet", "fleet", "is_open"),
+    Index("ix_recommendations_fleet", "fleet", "is_open", "updated_at"),
     Index("ix_recommendations_change", "change_id"),
     Index("ix_recommendations_object", "fleet", "cluster", "namespace", "kind", "name"),
 )

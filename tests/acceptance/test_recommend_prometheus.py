@@ -272,6 +272,12 @@ def test_a_server_that_is_not_there(person: FleetRepo) -> None:
     assert "then try again" in ran.err
 
 
+def test_a_server_that_takes_too_long(prometheus: Start, running: Running, person: FleetRepo) -> None:
+    ran = recommend(person, prometheus(running, "--query.timeout=1ms"), code=1)
+    assert "timed out" in ran.err
+    assert "try a shorter --window" in ran.err
+
+
 @pytest.fixture(scope="module")
 def guarded(prometheus: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server that wants a password (`test`), and has cAdvisor's metrics only."""
@@ -399,6 +405,16 @@ def test_old_data_is_used_and_its_age_is_said(running: Running, person: FleetRep
     (db,) = rows(recommend(person, running, *words, now="2026-06-19T10:00:00Z")).values()
     assert db["recommended"]["requests"] == {"cpu": "200m", "memory": "400Mi"}
     assert re.search("the newest sample is (2 d|48 h) old", db["why"]["cpu"]), "it is known to a scrape"
+
+
+def test_an_address_below_a_path(prometheus: Start, running: Running, person: FleetRepo) -> None:
+    below = prometheus(running, "--web.route-prefix=/api/prom")
+    only = ("--filter", 'cluster:"prod"+controllerName:"web"')
+    assert "1 → 800m" in recommend(person, f"{below.url}/api/prom", *only).out
+    assert "1 → 800m" in recommend(person, f"{below.url}/api/prom/graph", *only).out
+    ran = recommend(person, below, code=1)
+    assert "does not speak the API of Prometheus (404)" in ran.err
+    assert "such as https://prometheus.example.com/prometheus" in ran.err
 
 
 def test_what_contradicts_itself_or_is_mistyped_is_said_before_anything_is_asked(person: FleetRepo) -> None:

@@ -349,6 +349,23 @@ def test_what_is_not_recommended_any_more_is_archived_and_comes_back_as_another(
         assert [row.status for row in stored_all(served)] == ["archived", "archived"]
 
 
+def test_what_ended_is_kept_for_a_year_and_new_ids_are_never_those_of_others(tmp_path: Path) -> None:
+    with one_web(tmp_path) as (served, _):
+        ids: list[str] = []
+        for days_later in (20, 360, 20, 20):
+            used(served)
+            served.reconcile()
+            ids.append(only(served, statuses=["pending"]).id)
+            since = served.clock()
+            served.clock.forward(hours=2)
+            used(served, since=since, server=(1.3, 0.65 * 4096))
+            served.reconcile()
+            assert "pending" not in {row.status for row in stored_all(served)}
+            served.clock.forward(days=days_later)
+        assert len(set(ids)) == 4
+        assert {row.id for row in stored_all(served)} == set(ids[2:])
+
+
 def test_the_same_values_written_by_a_person_count_as_applied(tmp_path: Path) -> None:
     with one_web(tmp_path) as (served, repo):
         served.reconcile()

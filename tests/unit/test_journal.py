@@ -20,7 +20,7 @@ def _as_before() -> Iterator[None]:
     yield
     root.handlers, root.level = handlers, level
     logging.captureWarnings(False)
-    for name in ("uvicorn.error", "uvicorn.access", "alembic.runtime.plugins"):
+    for name in ("uvicorn.error", "uvicorn.access", "alembic.runtime.plugins", "httpx"):
         logging.getLogger(name).setLevel(logging.NOTSET)
         logging.getLogger(name).propagate = True
     structlog.reset_defaults()
@@ -44,6 +44,7 @@ def test_json_is_one_object_a_line_also_of_other_packages(capsys: pytest.Capture
     logging.getLogger("alembic.runtime.migration").info("Running upgrade %s", "0001")
     logging.getLogger("uvicorn.error").error("out of files")
     logging.getLogger("uvicorn.access").info("GET / 200")
+    logging.getLogger("httpx").info("HTTP Request: POST http://prometheus:9090/api/v1/query")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [(line["level"], line["event"]) for line in lines] == [
         ("warning", "pass failed"),

@@ -233,6 +233,7 @@ def test_an_oom_kill_raises_memory_however_small_the_change() -> None:
     assert found.recommended.memory_request == 600 * MIB
     assert found.changes == ("memory",)
     assert "raised to 600Mi after 2 OOM kills at 500.0 MiB" in found.why["memory"]
+    assert found.notes == {"memory": ("raised to 600Mi after 2 OOM kills at 500.0 MiB",)}
     assert (found.oom_kills, found.restarts, found.risk) == (2, 5, "high")
 
 
@@ -350,5 +351,6 @@ def test_a_quota_that_would_be_exceeded_is_said_and_not_clamped_to() -> None:
     found = only(web, quotas=(quota,), usage=usage(web, cpu=used(0.182)))
     assert found.recommended.cpu_request == 280
     assert found.why["cpu"].endswith("3360m for 12 replicas is above requests.cpu 3 of ResourceQuota team")
+    assert found.notes == {"cpu": ("3360m for 12 replicas is above requests.cpu 3 of ResourceQuota team",)}
     fewer = web.model_copy(update={"replicas": 10})
     assert "Quota" not in only(fewer, quotas=(quota,), usage=usage(web, cpu=used(0.182))).why["cpu"]

@@ -97,6 +97,10 @@ def test_minimum_and_maximum_of_a_limit_range() -> None:
     assert found.recommended == Resources(cpu_request=50, memory_request=GIB)
     assert "raised to 50m, the minimum of LimitRange bounds" in found.why["cpu"]
     assert "reduced to 1Gi, the maximum of LimitRange bounds" in found.why["memory"]
+    assert found.notes == {
+        "cpu": ("raised to 50m, the minimum of LimitRange bounds",),
+        "memory": ("reduced to 1Gi, the maximum of LimitRange bounds",),
+    }
 
 
 def test_a_maximum_bounds_the_limit_as_well() -> None:

@@ -132,3 +132,12 @@ def test_limit_ranges_for_pods_bind_pods_of_several_containers() -> None:
 def test_without_any_limits_all_stays_as_it_is() -> None:
     found = sized("web", container(cpu_request=10**9), container("b", cpu_request=10**9))
     assert with_sums_said(found, {}) == tuple(found)
+
+
+def test_who_asks_for_less_is_not_told_of_a_quota_that_others_pass() -> None:
+    raised, falling = sized("web", container(cpu_request=900)), sized("api", container(cpu_request=200))
+    falling = [one.model_copy(update={"current": Resources(cpu_request=500)}) for one in falling]
+    said = with_sums_said([*raised, *falling], {"prod": ClusterLimits(quotas=[quota(requests_cpu="1")])})
+    assert ["ResourceQuota q" in one.why["cpu"] for one in said] == [True, True]
+    assert ["cpu" in one.notes for one in said] == [True, False]
+    assert said[0].notes["cpu"][-1] in said[0].why["cpu"]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.errors import Stalled, TrimtabError
-from reconciler.observe.prometheus import Prometheus, PrometheusBusy, TooMuch
+from reconciler.observe.prometheus import Prometheus, PrometheusBusy, PrometheusSlow, TooMuch
 from support.fake_prometheus import Answer, FakePrometheus, Series, fake_prometheus, refused
 
 AT = datetime(2026, 6, 17, 10, 0, tzinfo=UTC)
@@ -79,7 +79,7 @@ def test_credentials_are_sent_and_never_shown(fake: FakePrometheus) -> None:
     [
         (
             refused(503, "query timed out in expression evaluation", "timeout"),
-            PrometheusBusy,
+            PrometheusSlow,
             "cannot answer now (503)",
         ),
         (refused(429, "slow down"), PrometheusBusy, "429"),
@@ -112,7 +112,7 @@ def test_each_failure_says_what_happens_next(
 
 def test_a_server_that_does_not_answer_is_left_after_a_while(fake: FakePrometheus) -> None:
     error = failing(fake, "hang", timeout=0.2)
-    assert isinstance(error, PrometheusBusy)
+    assert isinstance(error, PrometheusSlow)
     assert "longer than 0.2 s" in error.message
 
 

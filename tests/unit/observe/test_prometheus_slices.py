@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.observe.prometheus import Point
@@ -39,6 +39,7 @@ def test_slices_are_the_window_without_gaps(seconds: int) -> None:
     assert len(cuts) == SLICES
 
 
+@settings(max_examples=40)
 @given(first=st.integers(1, 14 * 96), length=st.integers(0, 14 * 96))
 def test_a_life_is_known_to_a_scrape_or_to_a_slice_where_it_is_shorter_than_that(first: int, length: int) -> None:
     seconds, every = 14 * DAY, 900

@@ -40,8 +40,10 @@ def sized(
     algorithm: Algorithm = "max",
     limits_only: bool = False,
     replicas: int = 3,
+    limits: tuple[int | None, int | None] = (None, None),
+    notes: dict[Resource, tuple[str, ...]] | None = None,
 ) -> ContainerRecommendation:
-    """``cpu`` and ``memory``: requests today and as recommended; a pair of the same two is left alone."""
+    """``cpu`` and ``memory``: requests today and as recommended; a pair of the same two is left alone. ``limits``: of memory."""
     key = WorkloadKey(cluster="prod", namespace="shop", kind=kind, name="cart")
     ref = ObjectRef(api_version="apps/v1", kind=kind, name="cart", namespace="shop")
     listed = containers or (Container(name=name),)
@@ -51,8 +53,9 @@ def sized(
     return ContainerRecommendation(
         workload=Workload(key=key, ref=ref, root="r", source=Source(path="cart.yaml"), containers=listed),
         container=name,
-        current=Resources(cpu_request=cpu[0], memory_request=memory[0]),
-        recommended=Resources(cpu_request=cpu[1], memory_request=memory[1]),
+        current=Resources(cpu_request=cpu[0], memory_request=memory[0], memory_limit=limits[0]),
+        recommended=Resources(cpu_request=cpu[1], memory_request=memory[1], memory_limit=limits[1]),
+        notes=notes or {},
         changes=moved,
         usage={
             "cpu": summary(used[0], days=days, algorithm=algorithm),
@@ -123,6 +126,52 @@ def test_next_steps_are_named_where_nothing_is_written_by_itself() -> None:
     job = told(sized(kind="Job", action_id="")).description
     assert "put the new values into its manifest" in job
     assert "No action config" not in job
+
+
+def test_what_runs_at_times_is_not_said_to_save_all_month() -> None:
+    assert "a month, counted as one pod that runs all the time." in told(sized(kind="CronJob")).description
+    assert "replica" not in told(sized(kind="Job", replicas=1)).description
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ((8 * GIB, 4 * GIB), "replicas. With that, the memory limit becomes 4Gi instead of 8Gi."),
+        ((8 * GIB, None), "replicas. With that, the memory limit goes away."),
+        ((8 * GIB, 8 * GIB), "with 3 replicas."),
+    ],
+)
+def test_a_limit_that_changes_with_its_request_is_named(limits: tuple[int | None, int | None], said: str) -> None:
+    assert told(sized(limits=limits)).description.endswith(said)
+
+
+def test_limits_of_several_containers_are_not_added_up() -> None:
+    pair = (Container(name="server"), Container(name="proxy"))
+    both = [sized(one.name, limits=(8 * GIB, 4 * GIB), containers=pair) for one in pair]
+    assert told(*both).description.endswith("The limits change as well.")
+
+
+def test_what_the_cluster_does_not_allow_is_said_to_those_who_read_only_this() -> None:
+    bounds, quota = (
+        "reduced to 2Gi, the maximum of LimitRange b",
+        "6 for 3 replicas is above requests.cpu 4 of ResourceQuota q",
+    )
+    alone = told(sized(notes={"memory": (bounds, "limit kept at 3Gi, the highest use seen"), "cpu": (quota,)}))
+    assert f" Memory: {bounds}; limit kept at 3Gi, the highest use seen. CPU: {quota}." in alone.description
+    listed = tuple(Container(name=name) for name in ("server", "proxy", "log"))
+    named = [
+        sized(one.name, containers=listed, notes={"memory": (bounds,)} if one.name != "log" else {}) for one in listed
+    ]
+    assert f"Memory of server and proxy: {bounds}." in told(*named).description
+
+
+def test_no_more_is_said_than_people_read() -> None:
+    listed = tuple(Container(name=f"c{number}") for number in range(7))
+    said = told(
+        *(sized(c.name, containers=listed, notes={"cpu": (f"raised to {c.name}",)}) for c in listed)
+    ).description
+    assert "CPU of c3: raised to c3. 3 more notes of this kind." in said
+    assert "c4" not in said
 
 
 def test_the_cause_has_the_figure_beside_the_request() -> None:

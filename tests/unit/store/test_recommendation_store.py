@@ -156,11 +156,24 @@ def test_a_pass_finds_what_is_open_by_workload(filled: RecommendationStore) -> N
     assert filled.opened("another repo") == {}
 
 
-def test_lifecycles_are_counted_by_workload(store: RecommendationStore) -> None:
+def test_a_workloads_earlier_ids_are_found_whatever_became_of_them(store: RecommendationStore) -> None:
     first, second = recommendation(1, status="archived"), recommendation(2)
     store.save([first, second.model_copy(update={"name": first.name}), recommendation(3)])
     place = ("prod", "shop", "Deployment")
-    assert store.lifecycles(FLEET) == {(*place, "web-1"): 2, (*place, "web-3"): 1}
+    asked = [(*place, "web-1"), (*place, "web-4")]
+    assert store.lifecycles(FLEET, asked) == {(*place, "web-1"): {first.id, second.id}}
+    assert store.lifecycles("another repo", asked) == {}
+
+
+def test_what_ended_long_ago_is_forgotten_and_what_is_open_never(store: RecommendationStore) -> None:
+    statuses: tuple[RecommendationStatus, ...] = ("applied", "archived", "pending", "dismissed")
+    old = [recommendation(n, status=status) for n, status in enumerate(statuses)]
+    recent = recommendation(5, status="applied").model_copy(update={"updated_at": AT + timedelta(days=2)})
+    store.save([*old, recent])
+    assert store.forget("another repo", AT + timedelta(days=1)) == 0
+    assert store.forget(FLEET, AT) == 0
+    assert store.forget(FLEET, AT + timedelta(days=1)) == 2
+    assert numbers(store.page("acme", Wanted())) == [2, 3, 5]
 
 
 def test_what_has_landed_and_what_was_reverted_since(store: RecommendationStore, engine: Engine) -> None:

@@ -105,6 +105,6 @@ def _recommendations() -> None:
     op.create_index("ix_recommendations_saving", "recommendations", ["organization", "saving", "id", *filters])
     op.create_index("ix_recommendations_open", "recommendations", ["organization", "is_open", "saving", "id", *filters])
     op.create_index("ix_recommendations_uid", "recommendations", ["organization", "uid"])
-    op.create_index("ix_recommendations_fleet", "recommendations", ["fleet", "is_open"])
+    op.create_index("ix_recommendations_fleet", "recommendations", ["fleet", "is_open", "updated_at"])
     op.create_index("ix_recommendations_change", "recommendations", ["change_id"])
     op.create_index("ix_recommendations_object", "recommendations", ["fleet", "cluster", "namespace", "kind", "name"])
