@@ -55,7 +55,7 @@ def metric_edit(workload: Workload, context: SizingContext, root: Root) -> Value
     An HPA that is not in the overlay yet is not edited: whoever renders it writes the absolute target from the start
     (it is told which workloads are sized, :func:`reconciler.evaluate.sizing.sized_cpu`).
     """
-    file = context.hpa_files.get(workload.key)
+    file = context.hpa_files.get(workload.key) if context.hpa_files else None
     if file is None or CPU_METRIC not in file.values:
         return None
     standing = file.values[CPU_METRIC]
