@@ -27,6 +27,8 @@ from bench.scale import Scale
 from bench.serving import TRIMTAB, environment, served
 from bench.stage import with_history
 from reconciler.bootstrap import open_house
+from reconciler.evaluate.filters import parse
+from reconciler.evaluate.sizing import Covering
 from reconciler.model.recommendation import (
     OPEN_STATUSES,
     ContainerRecommendation,
@@ -36,7 +38,7 @@ from reconciler.model.recommendation import (
 )
 from reconciler.model.workload import Resources
 from reconciler.settings import Settings
-from reconciler.steps import deciding, evaluating, recommending
+from reconciler.steps import deciding, evaluating, recommending, sizing
 from reconciler.steps.house import House, Timings
 from reconciler.steps.scene import Scene, read_scene
 from reconciler.steps.view import View
@@ -79,12 +81,24 @@ def _made(scale: Scale) -> None:
     fleet, _ = with_history(scale, scale.large)
     with open_house(Settings(fleet=str(fleet.bare), state_dir=fleet.state), clock=lambda: NOW) as house:
         scene = read_scene(house, View(house.repository.tree(house.repository.fetch())), NOW)
-        made, seconds = _best(scale.rounds, lambda: evaluating.actions_phase(house, scene).recommendations)
+        covering = _covering(scene)
+        sized, seconds = _best(scale.rounds, lambda: sizing.size_all(house, scene, covering))
+        made = sized.recommendations
         note(f"{len(made)} containers, {scale.days} days of history; best of {scale.rounds} rounds")
         line("recommendations from stored history", seconds, against="limit", limit=SECONDS, wanted="≤ 1")
+        _, full = _best(scale.rounds, lambda: sizing.size_all(house, scene, covering, figures=evaluating.EVERYTHING))
+        line("  with all percentiles, as trimtab recommend", full, against="without", limit=seconds)
+        _, phase = _best(scale.rounds, lambda: evaluating.actions_phase(house, scene))
+        line("  with the edits that a pass proposes of them", phase, against="without", limit=seconds)
         _, bare = _best(scale.rounds, lambda: _history_bytes(fleet))
         line("  beside reading the history's bytes", seconds, against="bare", limit=bare)
         _kept(scale, house, scene, made, seconds)
+
+
+def _covering(scene: Scene) -> list[Covering]:
+    """The fleet's actions, each with its filter."""
+    usable, _ = evaluating.readable_actions(scene.state.actions)
+    return [(action, parse(action.filter).matches) for action in usable]
 
 
 def _history_bytes(fleet: Fleet) -> int:
