@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from ulid import ULID
 
+from api.instants import rfc3339
+
 REQUEST_ID = "X-Request-Id"
 _SANE_ID = re.compile(r"[!-~]{1,128}")
 
@@ -208,7 +210,7 @@ def recommendations_shape(problem: Problem, request_id: str, at: datetime) -> di
         error["details"] = list(problem.details)
     elif problem.field:
         error["details"] = [{"field": encodable(problem.field), "reason": "invalid"}]
-    meta = {"request_id": request_id, "applied_at": at.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    meta = {"request_id": request_id, "applied_at": rfc3339(at)}
     return {"data": None, "meta": meta, "error": error}
 
 

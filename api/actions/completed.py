@@ -7,10 +7,11 @@ from pydantic import ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from api.actions.asked import ClusterName, Given, Limit, Offset, Reader, Window, name_of, period_of, seen_by
-from api.actions.envelope import Envelope, Instant, Shown
+from api.actions.envelope import Envelope, Shown
 from api.actions.licensed import needs_licence
 from api.auth import HasServer
 from api.errors import documented
+from api.instants import Instant
 from reconciler.gate.period import Period
 from reconciler.model.action import ActionType
 from reconciler.model.run import RunAction

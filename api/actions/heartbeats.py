@@ -6,10 +6,11 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict
 
 from api.actions.asked import ClusterName, Limit, Offset, Reader, instant_of, name_of, seen_by
-from api.actions.envelope import Envelope, Instant, Shown
+from api.actions.envelope import Envelope, Shown
 from api.actions.licensed import needs_licence
 from api.auth import HasServer
 from api.errors import BadRequest, documented
+from api.instants import Instant
 from reconciler.model.run import Heartbeat
 
 router = APIRouter(tags=["Actions"], dependencies=[needs_licence])

@@ -7,10 +7,11 @@ from pydantic import ConfigDict
 
 from api.actions.asked import Limit, Offset, Reader, Window, period_of, seen_by
 from api.actions.completed import WindowView
-from api.actions.envelope import Envelope, Instant, Shown
+from api.actions.envelope import Envelope, Shown
 from api.actions.licensed import needs_licence
 from api.auth import HasServer
 from api.errors import documented
+from api.instants import Instant
 from reconciler.model.action import ActionType
 from reconciler.model.run import Run, RunStatus
 

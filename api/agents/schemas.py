@@ -1,13 +1,14 @@
 """What the Agents API takes and gives, as its document spells it."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi.openapi.models import Example
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from api.instants import Instant
 from reconciler.model.agent import Agent, AgentStatus, Platform
 
 PUSH_INTERVAL_SECONDS = 15
@@ -38,13 +39,6 @@ Version = Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\x00-\x1
 
 def _without_case(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
-
-
-Instant = Annotated[
-    datetime,
-    PlainSerializer(lambda at: at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), return_type=str),
-]
-"""RFC 3339 in UTC, to the second."""
 
 
 class Body(BaseModel):

@@ -3,25 +3,13 @@
 Fields with an empty default are left out where there is nothing to say: routes answer what was set, and nothing else.
 """
 
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, Field
 from pydantic.config import JsonDict
 
+from api.instants import Instant
 from reconciler.model.recommendation import Priority, RecommendationStatus, Risk
-
-
-def _rfc3339(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-Instant = Annotated[
-    datetime,
-    PlainSerializer(_rfc3339, return_type=str),
-    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
-]
-"""RFC 3339 in UTC, whole seconds."""
 
 
 class Money(BaseModel):

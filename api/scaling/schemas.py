@@ -1,12 +1,12 @@
 """What the Scaling API takes and gives, field by field and in the order of its document."""
 
 import re
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
+from api.instants import Instant
 from api.scaling.figures import (
     Cooldown,
     Line,
@@ -29,20 +29,9 @@ COMPUTED = _FROM_PASSES | {"id", "source", "conflict", "held", "applyMessage"}
 """Fields that the server fills in. A client may send back what it was given: they are ignored."""
 
 
-def _rfc3339(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _plain(figure: float) -> float | int:
     return int(figure) if figure.is_integer() else figure
 
-
-Instant = Annotated[
-    datetime,
-    PlainSerializer(_rfc3339, return_type=str),
-    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
-]
-"""RFC 3339 in UTC, whole seconds."""
 
 Figure = Annotated[
     float, PlainSerializer(_plain, return_type=float | int), WithJsonSchema({"type": "number"}, mode="serialization")

@@ -74,11 +74,7 @@ def recommend(
     """
     settings = settings_from(fleet, database_url)
     if prometheus is not None:
-        if fleet or database_url:
-            raise InputError(
-                f"--prometheus and {'--fleet' if fleet else '--database-url'} do not go together",
-                hint="--prometheus looks at Prometheus alone; a fleet's own recommendations are shown without it",
-            )
+        _refuse_beside_prometheus(fleet, database_url)
         from reconciler.steps.scanning import Asked
 
         asked = Asked(
@@ -96,6 +92,15 @@ def recommend(
             house.step = step
             found = loop.recommend(house, filter_text=filter_text, window=window, profile=profile)
     _print(found, as_json=as_json)
+
+
+def _refuse_beside_prometheus(fleet: str | None, database_url: str | None) -> None:
+    """:raises InputError: with an option that is about a fleet's own usage."""
+    if fleet or database_url:
+        raise InputError(
+            f"--prometheus and {'--fleet' if fleet else '--database-url'} do not go together",
+            hint="--prometheus looks at Prometheus alone; a fleet's own recommendations are shown without it",
+        )
 
 
 def _from_prometheus(
