@@ -109,7 +109,10 @@ class Porter:
         self._limits = Limits(
             server.settings.rate_limit,
             server.clock,
-            {"recommendations": server.settings.recommendations_rate_limit},
+            {
+                "recommendations": server.settings.recommendations_rate_limit,
+                "lxc": server.settings.lxc_rate_limit,
+            },
         )
         self._keys: Recent[str, tuple[Principal, datetime]] = Recent(_KEPT)
         self._agents: Recent[str, tuple[Agent, datetime]] = Recent(_KEPT)

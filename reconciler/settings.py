@@ -50,6 +50,19 @@ class Settings(BaseSettings):
         default="cluster",
         description="Label that says which cluster a series is of, by name or id; series without it are the only cluster's.",
     )
+    lxc_rate_limit: str = Field(
+        default="120/minute", description="The same for the LXC API, which has a limit of its own."
+    )
+    proxmox_url: str = Field(
+        default="", description="Proxmox VE, as https://pve.example.com:8006; without it the LXC API answers 500."
+    )
+    proxmox_token: SecretStr = Field(
+        default=SecretStr(""), description="API token of Proxmox VE, as user@realm!name=secret."
+    )
+    proxmox_verify: str = Field(
+        default="true",
+        description="Verify the certificate of Proxmox VE: true, false, or the path of a CA file.",
+    )
     licence: Path | None = Field(
         default=None,
         description="Licence file of the Actions API (402 when it is expired or exceeded); default is no limit.",

@@ -67,14 +67,37 @@ class Command(Model):
     answered_at: datetime | None = None
 
 
+Health = Literal["healthy", "progressing", "degraded", "missing", "unknown"]
+"""In Argo CD's words."""
+
+
 class ObjectStatus(Model):
-    """What an agent says of one object that it was given. ``namespace`` is empty for cluster-scoped ones."""
+    """What an agent says of one object that it was given. ``namespace`` is empty for cluster-scoped ones.
+
+    ``health``: of a workload, whether its rollout is complete; ``unknown`` where nobody looked.
+    """
 
     api_version: str
     kind: str
     namespace: str = ""
     name: str
     status: Literal["applied", "failed", "drifted"]
+    message: str = ""
+    health: Health = "unknown"
+
+
+class RootStatus(Model):
+    """What Argo CD or Flux says of one root: the revision that it has synced, and how what is in it is.
+
+    ``source``: the object that says so, such as ``Application argocd/demo``. ``revision`` is empty until something was synced.
+    """
+
+    path: str
+    sync: Literal["argocd", "flux"]
+    source: str = ""
+    revision: str = ""
+    synced: bool = False
+    health: Health = "unknown"
     message: str = ""
 
 
@@ -89,4 +112,5 @@ class StatusReport(Model):
     revision: str
     at: datetime
     objects: tuple[ObjectStatus, ...] = ()
+    roots: tuple[RootStatus, ...] = ()
     proves: tuple[str, ...] = ()

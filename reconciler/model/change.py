@@ -15,9 +15,10 @@ from reconciler.model.machine_file import FileForm
 from reconciler.model.window import Window
 from reconciler.model.workload import ObjectRef
 
-EditForm = FileForm | Literal["source", "config", "group"]
+EditForm = FileForm | Literal["source", "config", "group", "lxc"]
 """``source``: a scalar in a person's manifest (write: inPlace). ``config``: a scalar in trimtab's own config files (policies/*.yaml).
-``group``: a scalar of a ContainerGroup, ``docker/<host-pool>/<group>.yaml``; all of them, where the file is made or goes away."""
+``group``: a scalar of a ContainerGroup, ``docker/<host-pool>/<group>.yaml``; all of them, where the file is made or goes away.
+``lxc``: likewise of an LXCContainer, ``lxc/<node>/<vmid>.yaml``."""
 
 ProposalKind = Literal[
     "hpa",
@@ -33,8 +34,10 @@ ProposalKind = Literal[
     "rollback",
     "adopt",
     "containers",
+    "resources",
 ]
 """``adopt``: the file of a group of containers, made of what runs, so that what is decided next can be undone to it.
+``resources``: cores, memory or disk of an LXC container.
 ``prepare``: the empty component of a namespace that is to be turned down; committed before it goes down for the first time."""
 
 
@@ -123,7 +126,8 @@ class Change(Model):
     """Decisions that share one commit. ``files``: new bytes by path, None = the file goes away (filled by render).
 
     ``failure``: what the cluster said when the commit could not be brought about (state ``failed``). ``applied_at``: when it
-    was first seen to be in force; what becomes of it later does not take that back.
+    was first seen to be in force; what becomes of it later does not take that back. ``synced_at``: when whoever brings its
+    clusters about first reported to have applied its commit; ``healthy_at``: when what it touches was first healthy after that.
     """
 
     id: str
@@ -136,6 +140,8 @@ class Change(Model):
     commit: str = ""
     failure: str = ""
     applied_at: datetime | None = None
+    synced_at: datetime | None = None
+    healthy_at: datetime | None = None
 
     @property
     def subject(self) -> Subject:

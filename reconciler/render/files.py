@@ -167,6 +167,7 @@ class _Work:
             assert edit.form != "source"
             assert edit.form != "config"
             assert edit.form != "group"
+            assert edit.form != "lxc"
             order = self._order(path, edit, values, before)
             made = MachineFile(form=edit.form, target=edit.target, values=values, order=order)
             index = self._indexes.get(path) or self._places_in(path, made)

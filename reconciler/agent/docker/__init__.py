@@ -1,0 +1,1 @@
+"""The agent of a Docker host: pushes what its containers use, and does what it is told, once."""
