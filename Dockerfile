@@ -1,4 +1,4 @@
-# The Trimtab server. `docker build -t trimtab .` needs an internet connection and nothing else, neither BuildKit nor a
+# The Trimtab server, and its agents. `docker build -t trimtab .` needs an internet connection and nothing else, neither BuildKit nor a
 # compiler; docs/server.md says how to run it.
 # BASE: any Debian root with Python 3.11 or newer. PACKAGES: more Debian packages to have inside. PIP_…: a package index
 # of your own, known to one stage only, which is left behind, so nothing of it is in the image.
@@ -27,7 +27,8 @@ RUN cd /src \
     && python3 -m venv --without-pip /opt/trimtab \
     && python3 -m pip --python /opt/trimtab/bin/python $install -r requirements.lock
 
-# Then the code. Out goes what only building, testing or compiling against the libraries needs (debug symbols: 27 MB).
+# Then the code. Out goes what only building, testing or compiling against the libraries needs (debug symbols: 27 MB), and
+# what of the Kubernetes client the agent does not use: it speaks JSON, without models, and waits without asyncio (60 MB).
 # The root is read-only when it runs, so what the server imports is compiled here; it starts in a third of the time.
 COPY . /src/
 RUN cd /src \
@@ -37,6 +38,7 @@ RUN cd /src \
     && $pip check \
     && cd /opt/trimtab/lib/python3*/site-packages \
     && rm -rf numpy/f2py numpy/distutils \
+    && rm -rf kubernetes/aio kubernetes/client/models/v[0-9]*.py aiohttp* \
     && find . -type f \( -path '*/tests/*' -o -path '*/test/*' \) ! -name '_*.py' -delete \
     && find . -type f \( -name '*.py[ixd]' -o -name '*.[ach]' -o -name '*.pxi' \) -delete \
     && find . -type f -name '*.so' ! -path './numpy/*' ! -path '*.libs/*' -exec strip --strip-unneeded {} + \
