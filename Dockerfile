@@ -44,7 +44,7 @@ RUN cd /src \
     && find . -type f -name '*.so' ! -path './numpy/*' ! -path '*.libs/*' -exec strip --strip-unneeded {} + \
     && export PYTHONPYCACHEPREFIX=/opt/trimtab/pycache \
     && TRIMTAB_STATE_DIR=/tmp/state /opt/trimtab/bin/trimtab key list >/dev/null \
-    && /opt/trimtab/bin/python -c "import api.process, http.client, psycopg, uvicorn.protocols.http.httptools_impl, uvloop"
+    && /opt/trimtab/bin/python -c "import api.process, http.client, psycopg, uvicorn.protocols.http.httptools_impl, uvloop, reconciler.agent.docker.running, reconciler.agent.kubernetes.running"
 
 # All else: the base, git and ssh, without package managers, Perl, documentation and setuid programs
 FROM base AS system
