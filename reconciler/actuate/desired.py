@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from reconciler.model.fleet import Root
 from reconciler.model.machine_file import MachineFile
 from reconciler.model.quantity import parse_quantity
 from reconciler.model.workload import BUILT_IN_KINDS, ObjectRef
@@ -25,7 +26,7 @@ OWNS = "trimtab.dev/owns"
 
 POLICY = "trimtab.dev/policy"
 
-_CLUSTER_SCOPED = frozenset({"NodePool"})
+CLUSTER_SCOPED = frozenset({"NodePool"})
 _SIZES = frozenset({"requests", "limits", "hard"})
 """Mappings whose values are quantities, which are text in JSON."""
 
@@ -54,12 +55,16 @@ class Desired:
     """The desired state of a cluster at one commit, without the uids of what runs.
 
     ``revision``: the commit. ``tree``: stands for everything that the manifests depend on: the same tree, the same ones.
+    ``repository``: the fleet repo's URL without credentials. ``roots``: those of the cluster, by which an agent finds the
+    Argo CD or Flux object that brings each about.
     """
 
     revision: str
     cluster: str
     tree: str
     manifests: tuple[Object, ...] = ()
+    repository: str = ""
+    roots: tuple[Root, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,13 @@ def answer(desired: Desired, uids: Uids) -> Answer:
     """
     known = {key: uid for one in desired.manifests if (key := live_key(one)) and (uid := _uid(one, uids))}
     manifests = [_with_uid(one, known.get(live_key(one), "")) for one in desired.manifests]
-    body = {"revision": desired.revision, "cluster": desired.cluster, "manifests": manifests}
+    body = {
+        "revision": desired.revision,
+        "cluster": desired.cluster,
+        "repository": desired.repository,
+        "roots": [{"path": root.path, "namespace": root.namespace, "sync": root.sync} for root in desired.roots],
+        "manifests": manifests,
+    }
     tag = f"{desired.tree}-{_digest(sorted(known.items()))[:12]}" if known else desired.tree
     return Answer(desired.revision, f'"{tag}"', json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode())
 
@@ -159,7 +170,7 @@ def _partial(one: Built, fields: Sequence[OwnedField], namespace: str) -> Object
     if not tree:
         return None
     metadata = {"name": one["metadata"]["name"], "annotations": {OWNS: "fields"}}
-    if one["kind"] not in _CLUSTER_SCOPED:
+    if one["kind"] not in CLUSTER_SCOPED:
         metadata["namespace"] = one["metadata"].get("namespace") or namespace
     identity = {"apiVersion": one["apiVersion"], "kind": one["kind"], "metadata": metadata}
     partial: Object = _sorted({**identity, **_picked(one, tree, ())})
@@ -238,7 +249,7 @@ def _identity(one: Built) -> tuple[str, str, str, str]:
 
 def _namespace(one: Built) -> str:
     """Whatever namespace kustomize gave to an object of a cluster-scoped kind, it has none."""
-    return "" if one.get("kind") in _CLUSTER_SCOPED else str((one.get("metadata") or {}).get("namespace") or "")
+    return "" if one.get("kind") in CLUSTER_SCOPED else str((one.get("metadata") or {}).get("namespace") or "")
 
 
 def _identity_of(target: ObjectRef) -> tuple[str, str, str, str]:

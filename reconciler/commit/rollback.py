@@ -19,8 +19,8 @@ _BOOKKEEPING = frozenset({"policy", "action"})
 _NEEDED = {"hpa": frozenset({"maxReplicas"})}
 """Values without which an object of that form cannot be; they stay as long as any other of the file does."""
 
-_WHOLE = frozenset({"group"})
-"""Forms that were made whole, and go away whole or not at all: half a container group says nothing."""
+_WHOLE = frozenset({"group", "lxc"})
+"""Forms that were made whole, and go away whole or not at all: half a container group, or half a container, says nothing."""
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,13 @@ def _needed(back: set[ValueAt], old: Values, now: Values) -> set[ValueAt]:
     """What must not go away as long as other values of its object stay."""
     leaving = {at for at in back if old.get(at) is None}
     staying = {(at.form, at.target) for at in now if at not in leaving and at.field not in _BOOKKEEPING}
+    there_before = {(at.form, at.target) for at in old}
+    whole = {at for at in leaving if at.form in _WHOLE and (at.form, at.target) not in there_before}
     return {
         at
         for at in leaving
         if (at.form, at.target) in staying
-        and (at.field in _BOOKKEEPING or at.form in _WHOLE or at.field in _NEEDED.get(at.form, ()))
+        and (at.field in _BOOKKEEPING or at in whole or at.field in _NEEDED.get(at.form, ()))
     }
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import yaml
 
-from reconciler.manifests import container_group, machine_files, yaml_reader
+from reconciler.manifests import container_group, lxc_container, machine_files, yaml_reader
 from reconciler.model.change import EditForm
 from reconciler.model.quantity import parse_quantity
 from reconciler.model.workload import ObjectRef
@@ -60,12 +60,20 @@ def _form_of(path: str) -> EditForm:
     """The form of a file that people may write in."""
     if path.startswith(_CONFIG):
         return "config"
-    return "group" if container_group.key_of(path) else "source"
+    if container_group.key_of(path):
+        return "group"
+    return "lxc" if lxc_container.key_of(path) else "source"
 
 
 def is_decided_path(path: str) -> bool:
-    """Whether decisions of policies go there, and not only a policy's own fields: a component's files, and groups'."""
-    return is_machine_path(path) or container_group.key_of(path) is not None
+    """Whether decisions of policies go there, and not only a policy's own fields: a component's files, and those of groups
+    and LXC containers."""
+    return is_machine_path(path) or is_declared_path(path)
+
+
+def is_declared_path(path: str) -> bool:
+    """Whether it is where the file of a group of containers, or of an LXC container, stands."""
+    return container_group.key_of(path) is not None or lxc_container.key_of(path) is not None
 
 
 def documents_of(text: bytes, path: str) -> dict[ObjectRef, int]:

@@ -18,6 +18,7 @@ from reconciler.model.workload import BUILT_IN_KINDS
 from reconciler.render.fields import BOOKKEEPING, MAX_TARGETED_PATCHES, PREPARED, TARGET
 from reconciler.render.files_view import FilesOver, FilesView
 from reconciler.render.group_text import edit_group
+from reconciler.render.lxc_text import edit_lxc
 from reconciler.render.machine_text import ContainerIndex, ContainerPlace, Twins, machine_text
 from reconciler.render.source_edits import edit_source
 from reconciler.render.templates import Templates
@@ -106,8 +107,8 @@ class _Work:
         form = edits[0].form
         if form in ("source", "config"):
             self._edit_source(path, edits)
-        elif form == "group":
-            self._edit_group(path, edits)
+        elif form in ("group", "lxc"):
+            self._edit_declared(path, edits)
         elif form == "turndown" and edits[0].field == PREPARED:
             self._prepare(path, edits)
         else:
@@ -126,8 +127,10 @@ class _Work:
         if edited != text:
             self.files.written[path] = edited
 
-    def _edit_group(self, path: str, edits: Sequence[ValueEdit]) -> None:
-        edited, outdated = edit_group(self.files.read(path), edits, self._templates, path=path)
+    def _edit_declared(self, path: str, edits: Sequence[ValueEdit]) -> None:
+        """The file of a group of containers, or of an LXC container."""
+        edit = edit_group if edits[0].form == "group" else edit_lxc
+        edited, outdated = edit(self.files.read(path), edits, self._templates, path=path)
         self.outdated += outdated
         if not outdated:
             self.files.written[path] = edited

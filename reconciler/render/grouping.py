@@ -20,6 +20,7 @@ KIND_ORDER = (
     "turnup",
     "adopt",
     "containers",
+    "resources",
     "policy",
     "rollback",
 )

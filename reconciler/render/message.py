@@ -155,7 +155,7 @@ def _place(proposal: Proposal, edit: ValueEdit) -> tuple[str, str]:
     about = "/".join(part for part in (namespace, edit.target.name) if part)
     if edit.form == "config":
         return edit.path, edit.field.replace("/", ".")
-    if edit.form == "group":
+    if edit.form in ("group", "lxc"):
         return f"{edit.target.kind} {about}", edit.field.removeprefix("spec/").replace("~1", "/")
     if edit.form == "turndown":
         parts = edit.field.split("|")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
 from reconciler.manifests.container_group import REPLICAS
+from reconciler.manifests.lxc_container import CORES, MEMORY, NODE, ROOTFS
 from reconciler.model.change import Change, Proposal, ValueEdit
 from reconciler.render.fields import TARGET
 from reconciler.render.words import count, money, named_or_counted, one_line, shortened
@@ -140,6 +141,8 @@ def _handover(proposals: Sequence[Proposal]) -> Line:
 
 
 def _adopt(proposals: Sequence[Proposal]) -> Line:
+    if all(edit.form == "lxc" for proposal in proposals for edit in proposal.edits):
+        return _adopt_lxc(proposals)
     edits = [edit for proposal in proposals for edit in proposal.edits if edit.field == REPLICAS]
     if edits and all(edit.new is None for edit in edits):
         return f"Stop scaling {_groups(proposals)}", ""
@@ -161,6 +164,37 @@ def _containers(edits: Sequence[ValueEdit]) -> str:
 def _groups(proposals: Sequence[Proposal]) -> str:
     names = sorted({f"{one_line(p.namespace, 128)}/{one_line(p.workload, 128)}" for p in proposals})
     return named_or_counted(names, "group")
+
+
+def _adopt_lxc(proposals: Sequence[Proposal]) -> Line:
+    nodes = [edit for proposal in proposals for edit in proposal.edits if edit.field == NODE]
+    if nodes and all(edit.new is None for edit in nodes):
+        return f"Stop scaling {_lxc(proposals)}", ""
+    sizes = _sizes(proposals) if len(nodes) == 1 else []
+    return f"Take on {_lxc(proposals)}" + (f" with {' and '.join(sizes)}" if sizes else ""), ""
+
+
+def _resources(proposals: Sequence[Proposal]) -> Line:
+    nodes = [edit for proposal in proposals for edit in proposal.edits if edit.field == NODE]
+    if nodes and all(edit.new is None for edit in nodes):
+        return f"Delete {_lxc(proposals)}", ""
+    sizes = _sizes(proposals)
+    if len({(p.namespace, p.workload) for p in proposals}) != 1 or not sizes:
+        return f"Resize {_lxc(proposals)}", ""
+    return f"Give {_lxc(proposals)} {' and '.join(sizes)}", ""
+
+
+def _sizes(proposals: Sequence[Proposal]) -> list[str]:
+    """``4 cores``, ``2048 MB of memory``, ``10 GB of disk``, of edits that set them."""
+    new = {e.field: one_line(e.new, 12) for p in proposals for e in p.edits if e.new and e.new != e.was}
+    words = [f"{new[CORES]} {'core' if new[CORES] == '1' else 'cores'}"] if CORES in new else []
+    words += [f"{new[MEMORY]} MB of memory"] if MEMORY in new else []
+    return words + ([f"{new[ROOTFS]} GB of disk"] if ROOTFS in new else [])
+
+
+def _lxc(proposals: Sequence[Proposal]) -> str:
+    names = sorted({f"{one_line(p.namespace, 128)}/{one_line(p.workload, 128)}" for p in proposals})
+    return named_or_counted(names, "container")
 
 
 def _policy(proposals: Sequence[Proposal]) -> Line:
@@ -192,6 +226,7 @@ _LINES: dict[str, Callable[[Sequence[Proposal]], Line]] = {
     "handover": _handover,
     "adopt": _adopt,
     "containers": _scaled,
+    "resources": _resources,
     "policy": _policy,
     "rollback": _rollback,
 }
