@@ -12,13 +12,14 @@ from starlette.exceptions import HTTPException
 
 from api import document, health, metrics
 from api.actions import completed, configs, heartbeats, runs, sync
-from api.agents import commands, desired, reports
+from api.agents import base, commands, desired, reports
 from api.agents import routes as agents
 from api.auth import Porter
 from api.changes import routes as changes
-from api.errors import ApiError, Problem, in_family, shape_of
+from api.errors import ApiError, Problem, TooManyRequests, in_family, shape_of
 from api.invalid import problem_of
 from api.licence import Licensing
+from api.lxc import about, clones, resources, scale, snapshots
 from api.middleware import BodyLimit, EveryRequest, HeadAsGet, ReadablePath, Tell
 from api.recommendations import routes as recommendations
 from api.scaling import decisions, policies, rollback
@@ -40,11 +41,13 @@ def create_app(server: Server, *, tell: Tell = lambda _answered: None) -> FastAP
     app.state.server = server
     app.state.porter = Porter(server)
     app.state.licensing = Licensing(server)
-    for part in (agents, commands, desired, reports, policies, decisions, rollback, changes, status):
+    for part in (agents, commands, desired, base, reports, policies, decisions, rollback, changes, status):
         app.include_router(part.router)
     for part in (configs, completed, runs, heartbeats, sync):
         app.include_router(part.router)
     app.include_router(recommendations.router)
+    for part in (scale, snapshots, clones, resources, about):
+        app.include_router(part.router)
     app.include_router(health.router)
     app.include_router(metrics.router)
     for kind, describe in _KINDS:
@@ -71,7 +74,8 @@ def _answering(describe: Describe) -> Callable[[Request, Exception], JSONRespons
 
 
 def _api_error(_request: Request, error: ApiError) -> Problem:
-    return Problem(error.status, error.message, error.field, error.headers, error.code, error.details)
+    rate = error.rate if isinstance(error, TooManyRequests) else (0, 0)
+    return Problem(error.status, error.message, error.field, error.headers, error.code, error.details, rate)
 
 
 def _invalid(_request: Request, error: RequestValidationError) -> Problem:

@@ -31,6 +31,11 @@ REMEMBERED = timedelta(seconds=5)
 WHILE_AWAY = timedelta(minutes=15)
 """While the database is away, an agent that was registered this long ago still is, so that its pushes reach the buffer."""
 
+OR_BY_QUERY = " or by query"
+"""Ends the name of the security scheme of what takes a key as ``?api_key=``, too."""
+
+QUERY_KEY = "api_key"
+
 BY_BEARER = " by bearer"
 """Ends the name of the security scheme of what is asked for by ``Authorization: Bearer`` only."""
 
@@ -73,14 +78,17 @@ async def _server(request: Request) -> Server:
 HasServer = Annotated[Server, Depends(_server)]
 
 
-def credential(request: Request, *, bearer_only: bool = False) -> str:
-    """The key or token of a request, from ``X-API-Key`` or ``Authorization: Bearer``; or from the latter alone.
+def credential(request: Request, *, bearer_only: bool = False, query_key: bool = False) -> str:
+    """The key or token of a request, from ``X-API-Key`` or ``Authorization: Bearer``; or from the latter alone. With
+    ``query_key`` from ``?api_key=``, too.
 
     :raises Unauthorized: without one.
     :raises BadRequest: with two that differ.
     """
     headers = request.scope["headers"]
     given = {_sent(name, value) for name, value in headers if not (bearer_only and name == _KEY_HEADER)} - {""}
+    if query_key:
+        given |= {value.strip() for value in request.query_params.getlist(QUERY_KEY)} - {""}
     if len(given) > 1:
         raise BadRequest("two different credentials were sent: send Authorization: Bearer, or X-API-Key, not both")
     if not given:
@@ -119,18 +127,20 @@ class Porter:
         self._once_good: Recent[str, bool] = Recent(_KEPT)
         self._threads = anyio.CapacityLimiter(_LOOKUPS_AT_ONCE)
 
-    async def principal(self, request: Request, family: str = "", *, bearer_only: bool = False) -> Principal:
+    async def principal(
+        self, request: Request, family: str = "", *, bearer_only: bool = False, query_key: bool = False
+    ) -> Principal:
         """Who asks, by a key or a user's token, within the rate limit; a request is counted once, whoever asks for it.
 
         ``family``: of the route that is asked for, where that has a rate limit of its own. ``bearer_only``: its document
-        knows no ``X-API-Key``.
+        knows no ``X-API-Key``. ``query_key``: it knows ``?api_key=``.
         """
         known = request.scope["state"].get(_KNOWN)
         if isinstance(known, Principal):
             return known
         address = _address(request)
         try:
-            secret = credential(request, bearer_only=bearer_only)
+            secret = credential(request, bearer_only=bearer_only, query_key=query_key)
             digest = hashlib.sha256(secret.encode()).hexdigest()
             found = _fresh(self._keys.get(digest), self._server.clock())
             if found is None:
@@ -233,28 +243,30 @@ class Needs(SecurityBase):
     FastAPI sees a security scheme, named after the scope, which :mod:`api.document` turns into what people read.
     """
 
-    def __init__(self, scope: Scope, *, bearer_only: bool = False) -> None:
-        self.scope, self._bearer_only = scope, bearer_only
-        self.scheme_name = f"needs {scope}{BY_BEARER if bearer_only else ''}"
+    def __init__(self, scope: Scope, *, bearer_only: bool = False, query_key: bool = False) -> None:
+        self.scope, self._bearer_only, self._query_key = scope, bearer_only, query_key
+        self.scheme_name = f"needs {scope}{BY_BEARER if bearer_only else OR_BY_QUERY if query_key else ''}"
         self.model = HTTPBearer()
 
     async def __call__(self, request: Request) -> Principal:
         family = self.scope.partition(":")[0]
-        found = await porter_of(request).principal(request, family, bearer_only=self._bearer_only)
+        porter = porter_of(request)
+        found = await porter.principal(request, family, bearer_only=self._bearer_only, query_key=self._query_key)
         if not grants(found.scopes, self.scope):
             raise Forbidden(f"the scope {self.scope} is needed")
         return found
 
 
-def needs(scope: Scope, *, bearer_only: bool = False) -> Needs:
+def needs(scope: Scope, *, bearer_only: bool = False, query_key: bool = False) -> Needs:
     """For ``Depends``: the :class:`Principal` of a request, which must hold ``scope``.
 
-    ``bearer_only``: sent as ``Authorization: Bearer``; an ``X-API-Key`` is not looked at.
+    ``bearer_only``: sent as ``Authorization: Bearer``; an ``X-API-Key`` is not looked at. ``query_key``: may be sent as
+    ``?api_key=``, too.
 
     :raises Unauthorized: without a valid key or user's token. :raises Forbidden: without the scope.
     :raises TooManyRequests: over the rate limit.
     """
-    return Needs(scope, bearer_only=bearer_only)
+    return Needs(scope, bearer_only=bearer_only, query_key=query_key)
 
 
 class ThisAgent(SecurityBase):

@@ -1,4 +1,4 @@
-"""Which fleet repo has which clusters and host pools: what two of them declare belongs to the one that was given first.
+"""Which fleet repo has which clusters, host pools and LXC nodes: what two of them declare belongs to the one that was given first.
 
 What is observed of a cluster is stored by its name. Two fleet repos with one cluster would decide on each other's data, so
 the later one is not kept at all until a person has taken the cluster out of one of the two.
@@ -64,4 +64,5 @@ def _refuse(place: int, other: int, both: list[str]) -> None:
 
 def _declared(fleet: Fleet) -> frozenset[str]:
     names = {f"the cluster {name}" for cluster in fleet.clusters for name in (cluster.name, cluster.id) if name}
-    return frozenset(names | {f"the host pool {pool.name}" for pool in fleet.host_pools})
+    names |= {f"the host pool {pool.name}" for pool in fleet.host_pools}
+    return frozenset(names | {f"the LXC node {node.name}" for node in fleet.lxc_nodes})

@@ -13,14 +13,14 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.actions.licensed import SCHEME
-from api.auth import BY_BEARER
+from api.auth import BY_BEARER, OR_BY_QUERY, QUERY_KEY
 from api.errors import BODIES, REQUEST_ID, ErrorBody, Problem, Shape, documented, plain_shape, shape_of
 
 DESCRIPTION = """\
 Trimtab writes every scaling, right-sizing and turndown decision as a commit in a Git repository.
 
 Send an API key as `X-API-Key` or as `Authorization: Bearer` (Recommendations: as Bearer only); a user's token as
-`Authorization: Bearer`. Agents register with a key, and use the token that they are given for their own routes. Errors say
+`Authorization: Bearer`; the LXC API takes a key as `?api_key=`, too. Agents register with a key, and use the token that they are given for their own routes. Errors say
 what is wrong, the field that it is about, and the id under which the server's log has more.
 """
 TAGS = [
@@ -35,6 +35,10 @@ TAGS = [
         "name": "Recommendations",
         "description": "What right-sizing would change, what it saves, and what has become of it.",
     },
+    {
+        "name": "LXC",
+        "description": "Containers of Proxmox VE: cores, memory and disk, each change a commit first; snapshots and clones.",
+    },
     {"name": "Changes", "description": "Changes on their way to Git: look at them, approve or reject them."},
     {"name": "Status", "description": "Fleet repos, what is held and why, when windows are open."},
     {"name": "Operations", "description": "Health and metrics, for whoever runs the server."},
@@ -46,6 +50,12 @@ _SCHEMES = {
         "description": "An API key (`tt_live_…`), or a user's JWT with the claims `org_id`, `scope`, `sub` and `exp`.",
     },
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key (`tt_live_…`)."},
+    "apiKeyQuery": {
+        "type": "apiKey",
+        "in": "query",
+        "name": QUERY_KEY,
+        "description": "The same, of the LXC API only.",
+    },
     "agent": {
         "type": "http",
         "scheme": "bearer",
@@ -81,7 +91,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     components["securitySchemes"] = _SCHEMES
     components["headers"] = {"RequestId": {"description": "The request's id.", "schema": {"type": "string"}}}
     for path, operation in _operations(made):
-        operation["tags"] = [tag.capitalize() for tag in operation.get("tags", [])]
+        operation["tags"] = [tag if tag.isupper() else tag.capitalize() for tag in operation.get("tags", [])]
         paid = _is_paid(operation)
         _secure(operation)
         _answers(operation, paid=paid)
@@ -108,12 +118,14 @@ def _is_paid(operation: dict[str, Any]) -> bool:
 
 
 def _secure(operation: dict[str, Any]) -> None:
-    """From ``needs scaling:write`` to the two ways of sending a key, with the scope; OpenAPI 3.1 lets it be named so."""
+    """From ``needs scaling:write`` to the ways of sending a key, with the scope; OpenAPI 3.1 lets it be named so."""
     names = [name for entry in operation.get("security", []) for name in entry]
     found = [name.removeprefix("needs ") for name in names if name.startswith("needs ")]
-    needed = [name.removesuffix(BY_BEARER) for name in found]
+    needed = [name.removesuffix(BY_BEARER).removesuffix(OR_BY_QUERY) for name in found]
     if needed:
-        operation["security"] = [{"bearer": needed}] + ([{"apiKey": needed}] if needed == found else [])
+        ways = ["bearer"] if found[0].endswith(BY_BEARER) else ["bearer", "apiKey"]
+        ways += ["apiKeyQuery"] if found[0].endswith(OR_BY_QUERY) else []
+        operation["security"] = [{way: needed} for way in ways]
         operation["description"] = f"{operation.get('description', '')}\n\nNeeds the scope `{needed[0]}`.".strip()
 
 

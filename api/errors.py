@@ -96,9 +96,16 @@ class TooLarge(ApiError):
 
 
 class TooManyRequests(ApiError):
-    """Over the rate limit; ``Retry-After`` says for how long."""
+    """Over the rate limit; ``Retry-After`` says for how long. ``rate``: how many requests in how many seconds."""
 
     status = 429
+    rate: tuple[int, int] = (0, 0)
+
+
+class Failed(ApiError):
+    """What was asked for was tried, and did not work: the message is what the other side said (LXC API)."""
+
+    status = 500
 
 
 class Unavailable(ApiError):
@@ -124,6 +131,17 @@ class ActionsErrorBody(BaseModel):
     code: int = Field(description="The status of the answer.")
     status: Literal["error"]
     message: str = Field(description="What is wrong and what to do about it, for people.")
+
+
+class LxcErrorBody(BaseModel):
+    """What every error of the LXC API looks like."""
+
+    status: Literal["error"]
+    error: str = Field(description="What is wrong and what to do about it, for people.")
+    details: str = Field(default="", description="Of a 500: what went wrong, and the next step.")
+    retry_after_seconds: int = Field(default=0, description="Of a 429: when to try again.")
+    limit: int = Field(default=0, description="Of a 429: how many requests may be made in `window_seconds`.")
+    window_seconds: int = Field(default=0, description="Of a 429.")
 
 
 class RecommendationsErrorMeta(BaseModel):
@@ -168,6 +186,8 @@ class Problem:
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     code: str = ""
     details: tuple[dict[str, Any], ...] = ()
+    rate: tuple[int, int] = (0, 0)
+    """Of a 429: how many requests in how many seconds."""
 
 
 Shape = Callable[[Problem, str, datetime], dict[str, Any]]
@@ -214,10 +234,27 @@ def recommendations_shape(problem: Problem, request_id: str, at: datetime) -> di
     return {"data": None, "meta": meta, "error": error}
 
 
+def lxc_shape(problem: Problem, _request_id: str, _at: datetime) -> dict[str, Any]:
+    """``{"status": "error", "error"}``, with ``details`` of a 500 and the limit of a 429, as the LXC API's document has it."""
+    message = encodable(problem.message)
+    if problem.status == 500:
+        return {"status": "error", "error": "Internal server error", "details": message}
+    if problem.status == 401:
+        return {"status": "error", "error": "Missing or invalid API key"}
+    if problem.status == 429:
+        wait = {"retry_after_seconds": int(problem.headers.get("Retry-After", "1"))}
+        limit, window = problem.rate
+        return {"status": "error", "error": "Rate limit exceeded", **wait, "limit": limit, "window_seconds": window}
+    if problem.field:
+        message = f"Invalid {encodable(problem.field)}: {message.removeprefix(f'{encodable(problem.field)}: ')}"
+    return {"status": "error", "error": message}
+
+
 SHAPES: tuple[tuple[str, Shape], ...] = (
     ("/action/", actions_shape),
     ("/actions/", actions_shape),
     ("/v1/", recommendations_shape),
+    *((start, lxc_shape) for start in ("/scale/", "/snapshot/", "/clone/", "/resource/", "/health/", "/routes")),
 )
 """Families whose document shows another shape, each by the start of its paths; the first that fits is taken."""
 
@@ -228,8 +265,8 @@ def shape_of(path: str) -> Shape:
 
 
 def in_family(problem: Problem, path: str) -> Problem:
-    """The problem with the status that the path's family has for it: to the Actions API's clients, what is not ready is a 500."""
-    if problem.status == 503 and shape_of(path) is actions_shape:
+    """The problem with the status that the path's family has for it: to the Actions and LXC APIs' clients, what is not ready is a 500."""
+    if problem.status == 503 and shape_of(path) in (actions_shape, lxc_shape):
         return dataclasses.replace(problem, status=500)
     return problem
 
@@ -238,6 +275,7 @@ BODIES: Mapping[Shape, type[BaseModel]] = {
     plain_shape: ErrorBody,
     actions_shape: ActionsErrorBody,
     recommendations_shape: RecommendationsErrorBody,
+    lxc_shape: LxcErrorBody,
 }
 """What the OpenAPI document says of each shape."""
 

@@ -120,10 +120,12 @@ class Limits:
         now: datetime = self._clock()
         seconds = max(1, math.ceil(self._windows.get_window_stats(rate, kind, name).reset_time - now.timestamp()))
         what = "failed attempts to authenticate" if kind == "failures" else "requests"
-        return TooManyRequests(
+        refusal = TooManyRequests(
             f"too many {what} (the limit is {rate}): try again in {seconds} seconds",
             headers={"Retry-After": str(seconds)},
         )
+        refusal.rate = (rate.amount, rate.get_expiry())
+        return refusal
 
 
 def _rate(setting: str, rate: str) -> limits.RateLimitItem:

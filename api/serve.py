@@ -1,7 +1,7 @@
 """From settings to a running server: stores, one steward for each fleet repo, tokens."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from tempfile import NamedTemporaryFile
@@ -14,11 +14,14 @@ from api.claims import Claims
 from api.history import Keeping
 from api.metrics import Stored
 from api.schedule import Schedule
-from api.server import Server
+from api.server import Server, keeper_of_node
 from api.tokens import Tokens
-from reconciler.bootstrap import open_house, open_stores, state_dir
+from reconciler.actuate.proxmox import Proxmox
+from reconciler.bootstrap import open_house, open_proxmox, open_stores, state_dir
 from reconciler.clock import Clock, stopwatch, system_clock
 from reconciler.commit.credentials import scrub
+from reconciler.errors import Stalled
+from reconciler.model.fleet import Fleet
 from reconciler.report.metrics import Metrics, Outcome
 from reconciler.settings import Settings
 from reconciler.steps.house import House, Stores
@@ -55,7 +58,7 @@ def open_server(
     for place, url in enumerate(urls):
         keeper = Steward(
             url,
-            _opening(settings, url, stores, clock, _both(metrics.steps(), step)),
+            _opening(settings, url, stores, clock, _both(metrics.steps(), step), _keeping_nodes(stewards, place)),
             interval=interval,
             clock=clock,
             passes=passes,
@@ -63,7 +66,9 @@ def open_server(
             admit=partial(claims.admit, place),
         )
         stewards.append(keeper)
-    server = Server(settings, stores, tuple(stewards), clock, _tokens(settings), metrics=metrics)
+    server = Server(
+        settings, stores, tuple(stewards), clock, _tokens(settings), metrics=metrics, proxmox=_proxmox(settings, clock)
+    )
     history = Keeping(server) if settings.prometheus_url else None
     metrics.registry.register(Stored(stores, clock))
     for steward in stewards:
@@ -93,14 +98,33 @@ def close(server: Server) -> None:
     for steward in server.stewards:
         if not steward.stop(max(_LEAST_JOIN_SECONDS, STOP_SECONDS - elapsed())):
             log.warning("a fleet repo is still busy: it is left as it is", fleet=steward.watch.url)
+    if isinstance(server.proxmox, Proxmox):
+        server.proxmox.close()
     server.stores.engine.dispose()
 
 
 def _opening(
-    settings: Settings, url: str, stores: Stores, clock: Clock, step: Callable[[str], None]
+    settings: Settings,
+    url: str,
+    stores: Stores,
+    clock: Clock,
+    step: Callable[[str], None],
+    keeps_lxc_node: Callable[[Fleet, str], bool],
 ) -> Callable[[], AbstractContextManager[House]]:
     mine = settings.model_copy(update={"fleet": url})
-    return lambda: open_house(mine, clock=clock, stores=stores, step=step)
+
+    @contextmanager
+    def opening() -> Iterator[House]:
+        with open_house(mine, clock=clock, stores=stores, step=step) as house:
+            house.keeps_lxc_node = keeps_lxc_node
+            yield house
+
+    return opening
+
+
+def _keeping_nodes(stewards: Sequence[Steward], place: int) -> Callable[[Fleet, str], bool]:
+    """Whether a Proxmox VE node is looked after by the fleet repo at ``place``; ``stewards`` is filled by the time it is asked."""
+    return lambda fleet, node: keeper_of_node(stewards, fleet.name, node) is stewards[place]
 
 
 def _both(first: Callable[[str], None], second: Callable[[str], None]) -> Callable[[str], None]:
@@ -127,6 +151,15 @@ def _outcome(heard: Heard) -> Outcome:
     if heard.found.ready:
         return "committed"
     return "nothing" if "evaluate" in heard.seconds else "rested"
+
+
+def _proxmox(settings: Settings, clock: Clock) -> Proxmox | Stalled | None:
+    """What cannot be used is told to whoever asks for it, and holds nothing else up."""
+    try:
+        return open_proxmox(settings, clock)
+    except Stalled as error:
+        log.warning("Proxmox VE cannot be used", error=error.message, hint=error.hint)
+        return error
 
 
 def _tokens(settings: Settings) -> Tokens:

@@ -1,17 +1,32 @@
 """What the routes have at hand: stores, the stewards of the fleet repos, tokens, the clock."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from api.tokens import Tokens
+from reconciler.actuate.proxmox import Proxmox
 from reconciler.clock import Clock
+from reconciler.errors import Stalled
 from reconciler.model.fleet import Cluster, Fleet
 from reconciler.report.metrics import Metrics
 from reconciler.settings import Settings
 from reconciler.steps.house import Stores
 from reconciler.steward import Steward
+
+
+def keeper_of_node(stewards: Sequence[Steward], organization: str, node: str) -> Steward | None:
+    """Whose fleet repo looks after a Proxmox VE node's containers: the one that declares it under ``spec.lxcNodes``.
+
+    Where no fleet declares any node, and one organization is all that the server keeps, that one's first fleet repo looks
+    after all of them.
+    """
+    kept = [(steward, steward.watch.fleet) for steward in stewards if steward.watch.fleet is not None]
+    if any(fleet.lxc_nodes for _, fleet in kept):
+        return next((s for s, fleet in kept if fleet.name == organization and fleet.declares_node(node)), None)
+    alone = len(kept) == len(stewards) and {fleet.name for _, fleet in kept} == {organization}
+    return kept[0][0] if alone else None
 
 
 @dataclass
@@ -42,6 +57,9 @@ class Server:
     flushes: list[Callable[[], object]] = field(default_factory=list)
     """Each writes down what it holds on its way to the store, before somebody reads it (:meth:`flush`)."""
 
+    proxmox: Proxmox | Stalled | None = None
+    """Where LXC containers are: None where no Proxmox VE is set, an error where its settings cannot be used."""
+
     sources: list[Callable[[Iterable[str]], tuple[str, ...]]] = field(default_factory=list)
     """What sources of usage have to say of clusters, by name: notes for people (``GET /api/v1/status``)."""
 
@@ -70,6 +88,10 @@ class Server:
     def host_pool(self, organization: str, name: str) -> Steward | None:
         """The steward of the fleet repo that declares a host pool."""
         return next((s for s, fleet in self.fleets(organization) if name in {p.name for p in fleet.host_pools}), None)
+
+    def lxc_node(self, organization: str, node: str) -> Steward | None:
+        """The steward of the fleet repo that looks after a Proxmox VE node's containers."""
+        return keeper_of_node(self.stewards, organization, node)
 
     def clusters(self, organization: str) -> tuple[Cluster, ...]:
         return tuple(cluster for _, fleet in self.fleets(organization) for cluster in fleet.clusters)

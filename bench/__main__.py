@@ -6,7 +6,7 @@
 import sys
 from collections.abc import Callable
 
-from bench import desired, passes, plan, polls, prometheus, push, recommendations, usage, writer
+from bench import agent, desired, passes, plan, polls, prometheus, push, recommendations, usage, writer
 from bench.printing import heading
 from bench.scale import FULL, QUICK, Scale
 
@@ -20,6 +20,7 @@ MEASURES: dict[str, Callable[[Scale], None]] = {
     "polls": polls.run,
     "prometheus": prometheus.run,
     "recommendations": recommendations.run,
+    "agent": agent.run,
 }
 
 

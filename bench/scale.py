@@ -10,7 +10,7 @@ class Scale:
     ``policies`` of the large fleet's workloads have a scaling policy. ``step``: seconds between samples of its history.
     ``series``: how many usage series the store's own measures take, at one sample a minute.
     ``agents`` push for ``push_seconds`` in each round. ``recommendations`` are stored, ``pages`` of them asked for.
-    A Prometheus knows ``scanned`` workloads for ``scan_days``.
+    A Prometheus knows ``scanned`` workloads for ``scan_days``. A cluster has ``pods``.
     """
 
     files: int = 10_000
@@ -31,6 +31,7 @@ class Scale:
     scan_days: int = 7
     recommendations: int = 100_000
     pages: int = 300
+    pods: int = 1_000
 
 
 FULL = Scale()
@@ -53,4 +54,5 @@ QUICK = Scale(
     scan_days=1,
     recommendations=300,
     pages=5,
+    pods=10,
 )

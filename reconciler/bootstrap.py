@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from reconciler.actuate.proxmox import Proxmox
 from reconciler.clock import Clock, system_clock
 from reconciler.commit.credentials import Credentials
 from reconciler.commit.remote_head import default_branch
@@ -32,6 +33,7 @@ from reconciler.store.reports import ReportStore
 from reconciler.store.runs import RunStore
 from reconciler.store.usage import UsageStore
 from reconciler.store.verdicts import VerdictStore
+from reconciler.store.watched import WatchedStore
 
 
 def share(name: str) -> Path:
@@ -84,6 +86,7 @@ def open_stores(settings: Settings) -> Stores:
         runs=RunStore(engine),
         heartbeats=HeartbeatStore(engine),
         recommendations=RecommendationStore(engine),
+        watched=WatchedStore(engine),
         engine=engine,
     )
 
@@ -113,7 +116,10 @@ def open_house(
     step: Callable[[str], None] = lambda _name: None,
     stores: Stores | None = None,
 ) -> Iterator[House]:
-    """One fleet repo, ready for passes; child processes end with the context."""
+    """One fleet repo, ready for passes; child processes end with the context.
+
+    Settings of Proxmox VE that cannot be used are a note: what is no container of its goes on.
+    """
     url = default_fleet(settings)
     folder = state_dir(settings)
     opened = stores or open_stores(settings)
@@ -133,11 +139,26 @@ def open_house(
         notes=_notes(repository, builder),
     )
     try:
+        house.proxmox = open_proxmox(settings, clock)
+    except Stalled as error:
+        house.notes = (*house.notes, f"LXC containers are not looked after: {error.message} ({error.hint})")
+    try:
         yield house
     finally:
         house.close()
         if stores is None:
             opened.engine.dispose()
+
+
+def open_proxmox(settings: Settings, clock: Clock) -> Proxmox | None:
+    """What ``TRIMTAB_PROXMOX_URL`` names; None when it is not set. Nothing is asked of it yet.
+
+    :raises Stalled: when the URL, the token or the CA file cannot be used as it is.
+    """
+    if not settings.proxmox_url:
+        return None
+    token = settings.proxmox_token.get_secret_value()
+    return Proxmox.open(settings.proxmox_url, token, settings.proxmox_verify, clock=clock)
 
 
 def open_repository(url: str, settings: Settings, marks: MarkStore) -> Repository:

@@ -17,13 +17,16 @@ from reconciler.steps import (
     catching_up,
     deciding,
     evaluating,
+    guarding,
     landing,
+    lxc_actuating,
     policy_states,
     proofs,
     proving,
     recommending,
     resting,
     runs,
+    taking_back,
     undoing,
 )
 from reconciler.steps.evaluating import Recommended
@@ -58,7 +61,8 @@ def plan(house: House) -> Pass:
     """What :func:`reconcile` would commit now, and what is held. Writes nothing to Git."""
     with _uncollected():
         timings = Timings(house.step)
-        return _work_out(house, _fetch(house, timings), timings).found
+        head = _fetch(house, timings)
+        return _work_out(house, head, timings).noting(guarding.foresee(house, head)).found
 
 
 def reconcile(house: House, *, on_wait: OnWait | None = None, wait_seconds: float = LEASE_SECONDS) -> Pass:
@@ -77,13 +81,15 @@ def reconcile(house: House, *, on_wait: OnWait | None = None, wait_seconds: floa
 
 def _attempt(house: House) -> Pass:
     timings = Timings(house.step)
-    head = _fetch(house, timings)
     # Before anything is read: what is recorded from here on is for the next pass.
     inputs = resting.inputs_version(house)
-    if rested := resting.unchanged(house, head, timings):
+    guarded = guarding.guard(house, _fetch(house, timings))
+    head = guarded.head
+    if not lxc_actuating.never_rests(house) and (rested := resting.unchanged(house, head, timings)):
         actuating.actuate_again(house, head)
+        taking_back.take_back(house, lxc_actuating.actuate_again(house, head))
         return rested
-    worked = _work_out(house, head, timings)
+    worked = _work_out(house, head, timings).noting(guarded.notes)
     with timings.stage("record"):
         deciding.record(house, worked)
         runs.record(house, worked)
@@ -93,12 +99,14 @@ def _attempt(house: House) -> Pass:
         found = landing.report(house, worked)
         keep(house, worked.scene)
     with timings.stage("actuate"):
-        actuating.actuate(house, worked.scene.state, worked.view, head=landing.head_of(worked))
+        landed = landing.head_of(worked)
+        actuating.actuate(house, worked.scene.state, worked.view, head=landed)
+        taking_back.take_back(house, lxc_actuating.actuate(house, worked.scene.state, worked.view, head=landed))
     with timings.stage("report"):
         proofs.prove_newest(house, worked.scene.state.fleet.clusters)
         policy_states.keep_states(house, worked)
         recommending.keep_recommendations(house, worked)
-    return resting.remember(house, found, worked.scene, inputs)
+    return resting.remember(house, lxc_actuating.told(house, found), worked.scene, inputs)
 
 
 def _fetch(house: House, timings: Timings) -> str:
@@ -171,6 +179,7 @@ def rollback(
                 undone = undoing.undo(house, scene, target, force=force)
                 catching_up.catch_up(house, undone.commit)
                 actuating.actuate_at(house, undone.commit)
+                lxc_actuating.actuate_at(house, undone.commit)
                 return undone
     raise AssertionError("unreachable: attempts() ends by returning or raising")
 

@@ -14,6 +14,7 @@ import support_postgres
 from reconciler.store.database import open_database
 from support.engine import Docker, missing
 from support.engine import engine as docker_engine
+from support.kube_double import KubeDouble, kube_double
 from support.prometheus import Running, Sampled, prometheus_with
 from support.prometheus import missing as prometheus_missing
 
@@ -85,6 +86,13 @@ def docker() -> Iterator[Docker]:
         (pytest.fail if support_postgres.required() else pytest.skip)(lacking)
     with docker_engine() as running:
         yield running
+
+
+@pytest.fixture
+def kube() -> Iterator[KubeDouble]:
+    """A Kubernetes API server with nothing in it but the namespaces default and kube-system."""
+    with kube_double() as double:
+        yield double
 
 
 @pytest.fixture(scope="session")

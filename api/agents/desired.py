@@ -12,12 +12,15 @@ from api.auth import porter_of, server_of, this_agent
 from api.errors import documented
 from reconciler.model.agent import Agent
 from reconciler.model.base import Model
+from reconciler.model.fleet import SyncMode
 
 router = APIRouter(tags=["Agents"])
 
 _EXAMPLE = {
     "revision": "4f1c2a9b7d3e5f60718293a4b5c6d7e8f9012345",
     "cluster": "prod-eu-west-1",
+    "repository": "https://git.example.com/acme/fleet.git",
+    "roots": [{"path": "clusters/prod-eu-west-1", "namespace": "default", "sync": "agent"}],
     "manifests": [
         {
             "apiVersion": "autoscaling/v2",
@@ -52,11 +55,24 @@ _EXAMPLE = {
 }
 
 
+class DesiredRoot(Model):
+    """A path of the fleet repo that builds a part of the cluster. ``sync``: who brings it about; ``namespace``: what its
+    objects without one get."""
+
+    path: str
+    namespace: str
+    sync: SyncMode
+
+
 class DesiredState(Model):
     """What Trimtab owns of one cluster at one commit of its fleet repo."""
 
     revision: str = Field(description="The commit at the head of the target branch.")
     cluster: str
+    repository: str = Field(description="The fleet repo's URL, without credentials.")
+    roots: list[DesiredRoot] = Field(
+        description="The cluster's roots. Where `sync` is `argocd` or `flux`, the agent reports what that says of the root."
+    )
     manifests: list[dict[str, Any]] = Field(
         description="Whole objects, and partial ones with just Trimtab's fields; the annotation `trimtab.dev/owns` says "
         "which (`object` or `fields`). A partial one carries the uid of the object as it was last observed."

@@ -15,6 +15,7 @@ from api.errors import BadRequest, Conflict, NotFound, documented
 from api.server import Server
 from reconciler.model.change import Change, ChangeState
 from reconciler.steps.approving import CannotBeJudged, NoSuchChange, approve, reject
+from reconciler.steps.root_proofs import proofs_now
 from reconciler.store.changes import Recorded
 
 router = APIRouter(prefix="/api/v1/changes", tags=["Changes"])
@@ -104,7 +105,11 @@ def _judged(
 
 def _detail(server: Server, recorded: Recorded) -> ChangeDetail:
     change_id = recorded.change.id
-    return detail(recorded, server.stores.verdicts.about([change_id]).get(change_id, ()))
+    clusters = next(
+        (s.watch.fleet.clusters for s in server.stewards if s.watch.fleet and s.watch.url == recorded.fleet), ()
+    )
+    proofs = proofs_now(recorded.change, clusters, server.stores.reports.newest) if recorded.change.commit else ()
+    return detail(recorded, server.stores.verdicts.about([change_id]).get(change_id, ()), proofs)
 
 
 def _find(server: Server, principal: Principal, change_id: str) -> Recorded:

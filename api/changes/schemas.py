@@ -1,13 +1,15 @@
 """What the changes routes take and answer."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
+from reconciler.model.agent import Health
 from reconciler.model.change import ChangeState, ProposalKind
 from reconciler.report.calendar import Instant
+from reconciler.steps.root_proofs import Progress
 from reconciler.store.verdicts import Said
 
 _EDIT: JsonDict = {
@@ -111,8 +113,49 @@ class ChangeShown(_Schema):
     approval: ApprovalShown
 
 
+class RootShown(_Schema):
+    """What is known of the change in one root that it touches. ``by`` says who tells: ``agent``, ``Application argocd/prod``,
+    ``Kustomization flux-system/prod``. ``revision``: what the root is at; once the change was seen there, the one that
+    brought it. ``message``: what is waited for."""
+
+    cluster: str
+    root: str
+    by: str
+    revision: str
+    synced: bool
+    health: Health
+    message: str
+
+
+class ProofShown(_Schema):
+    """How far a change that has landed is: ``synced`` once all of its roots run its commit, ``healthy`` once all that it
+    touches is healthy with it."""
+
+    state: Progress
+    clusters: list[RootShown]
+
+
+TimeName = ChangeState | Literal["synced", "healthy"]
+
+_PROOF: JsonDict = {
+    "state": "synced",
+    "clusters": [
+        {
+            "cluster": "prod-eu-west-1",
+            "root": "clusters/prod-eu-west-1",
+            "by": "Application argocd/prod",
+            "revision": "3f2a91c0d4e5b6a7980123456789abcdef012345",
+            "synced": True,
+            "health": "progressing",
+            "message": "Application argocd/prod is progressing",
+        }
+    ],
+}
+
+
 class ChangeDetail(ChangeShown):
-    """A change, with all of its edits in one list, when it came into the states that are known, and its commit message."""
+    """A change, with all of its edits in one list, when it came into the states that are known, what shows that it is in
+    force (``proof``, null until it has landed), and its commit message."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -120,13 +163,15 @@ class ChangeDetail(ChangeShown):
             | {
                 "edits": [_EDIT],
                 "times": {"proposed": "2026-06-17T10:00:00+00:00", "held": "2026-06-17T10:00:00+00:00"},
+                "proof": None,
                 "message": "Scale web between 2 and 10 replicas\n\nTrimtab-Change: 01JY0C7W3B5N8Q2R4T6V8X0Z1A\n",
             }
         }
     )
 
     edits: list[EditShown]
-    times: dict[ChangeState, Instant]
+    times: dict[TimeName, Instant]
+    proof: Annotated[ProofShown | None, Field(examples=[_PROOF])]
     message: str
 
 

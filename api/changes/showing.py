@@ -7,9 +7,10 @@ from typing import Any
 from ulid import ULID
 
 from api.changes.schemas import ChangeDetail, ChangeShown
-from reconciler.model.change import Change
+from reconciler.model.change import Change, RootProof
 from reconciler.report.passes import change_json
 from reconciler.steps.approving import is_approved, needs_approval
+from reconciler.steps.root_proofs import progress_of
 from reconciler.store.changes import OPEN_STATES, Recorded
 from reconciler.store.verdicts import Given
 
@@ -19,12 +20,17 @@ def shown(recorded: Recorded, said: tuple[Given, ...]) -> ChangeShown:
     return ChangeShown.model_validate(_fields(recorded, said))
 
 
-def detail(recorded: Recorded, said: tuple[Given, ...]) -> ChangeDetail:
-    """A change with everything that is known about it."""
+def detail(recorded: Recorded, said: tuple[Given, ...], proofs: Sequence[RootProof] = ()) -> ChangeDetail:
+    """A change with everything that is known about it. ``proofs``: of its roots, as of now."""
     fields = _fields(recorded, said)
     edits = [edit for decision in fields["decisions"] for edit in decision["edits"]]
     more = {"edits": edits, "times": _times(recorded), "message": recorded.change.message}
+    more["proof"] = _proof(recorded, proofs) if recorded.change.commit else None
     return ChangeDetail.model_validate(fields | more)
+
+
+def _proof(recorded: Recorded, proofs: Sequence[RootProof]) -> dict[str, Any]:
+    return {"state": progress_of(recorded.change), "clusters": [proof.model_dump() for proof in proofs]}
 
 
 def _fields(recorded: Recorded, said: tuple[Given, ...]) -> dict[str, Any]:
@@ -70,4 +76,5 @@ def _times(recorded: Recorded) -> dict[str, datetime]:
         times["committed"] = recorded.landed_at
     if change.state not in ("proposed", "superseded", *times):
         times[change.state] = recorded.since
-    return times
+    known = {"synced": change.synced_at, "applied": change.applied_at, "healthy": change.healthy_at}
+    return times | {name: at for name, at in known.items() if at is not None}

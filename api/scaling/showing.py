@@ -85,7 +85,7 @@ class Views:
     def view(self, found: Found) -> PolicyView:
         policy, state = found.policy, self._state(found)
         spec, report = policy.spec, self._report(policy)
-        conflict = (state.conflict if state else "") or spec.not_acted_on or _homeless(found)
+        conflict = (state.conflict if state else "") or _homeless(found)
         return PolicyView(
             id=policy.id,
             **spec.model_dump(exclude={"cluster"}),
@@ -135,6 +135,8 @@ def _homeless(found: Found) -> str:
         return ""
     if spec.runtime == "docker":
         return f"no fleet repo declares the host pool {spec.target_namespace}: name it under spec.hostPools of trimtab.yaml"
+    if spec.runtime == "lxc":
+        return f"no fleet repo declares the node {spec.target_namespace}: name it under spec.lxcNodes of trimtab.yaml"
     if spec.cluster is not None:
         return (
             f"no fleet repo declares the cluster {spec.cluster} any more: name it under spec.clusters of trimtab.yaml"

@@ -16,6 +16,7 @@ from reconciler.model.inventory import Problem
 from reconciler.report.calendar import Calendar
 from reconciler.report.status import Known, Status, status_of
 from reconciler.steps.calendar import calendar, owners_of
+from reconciler.steps.following import landed_changes, root_progress
 from reconciler.steward import Watch
 
 router = APIRouter(prefix="/api/v1", tags=["Status"])
@@ -71,6 +72,8 @@ def _known(server: Server, watch: Watch, fleet: Fleet, principal: Principal) -> 
         found=found,
         open=tuple(change for change in waiting if every or _clusters_of(change) <= seen),
         blocked=tuple(p for p in (found.blocked if found else ()) if every or p.cluster in seen),
+        landed=landed_changes(server.stores, watch.url, fleet.clusters, None if every else seen),
+        roots=root_progress(server.stores, [cluster for cluster in fleet.clusters if cluster.name in seen]),
         problems=tuple(p for p in (found.problems if found else ()) if every or _is_within(p, fleet, seen)),
         notes=_notes(server, watch, fleet) if every else (),
         error=watch.error,

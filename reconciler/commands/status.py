@@ -18,7 +18,9 @@ from reconciler.commands.options import (
 )
 from reconciler.model.plan import Pass
 from reconciler.report.passes import asides, counted, held_table, pass_json
+from reconciler.report.progress import landed_table, roots_table
 from reconciler.report.status import AgentCounts, Known, Status, status_of
+from reconciler.steps.following import landed_changes, root_progress
 from reconciler.steps.house import House
 from reconciler.steps.scene import read_fleet_of
 from reconciler.steps.view import View
@@ -30,7 +32,8 @@ def status(
     now: NowOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the fleet repo's revision, how much waits to be committed or is held, its agents, and every problem.
+    """Print the fleet repo's revision, how much waits to be committed or is held, what became of the newest changes, what
+    each cluster runs, its agents, and every problem.
 
     With --json this is the document that GET /api/v1/status answers, and beside it the details of a pass made just now.
 
@@ -61,6 +64,11 @@ def status(
     out.print(table)
     if found.held:
         out.print(held_table(found.held))
+    (mine,) = shown.fleets
+    if mine.landed:
+        out.print(landed_table(mine.landed))
+    if mine.roots:
+        out.print(roots_table(mine.roots))
     for part in asides(found):
         out.print(part)
 
@@ -76,6 +84,8 @@ def _shown(house: House, found: Pass) -> Status:
         found=found,
         open=(*found.ready, *found.held),
         blocked=found.blocked,
+        landed=landed_changes(house.stores, house.name, fleet.clusters),
+        roots=root_progress(house.stores, fleet.clusters),
         problems=found.problems,
         notes=found.notes,
     )

@@ -20,6 +20,7 @@ from reconciler.evaluate.scaling_forecast import Forecast, forecast
 from reconciler.manifests.machine_files import path_for
 from reconciler.model.container_group import ContainerGroup
 from reconciler.model.inventory import Problem
+from reconciler.model.lxc_container import LXCContainer
 from reconciler.model.machine_file import MachineFile
 from reconciler.model.observation import Observation, Pod, WorkloadStatus
 from reconciler.model.policy import ScalingPolicy
@@ -43,6 +44,8 @@ class Outlook:
     conflict: str = ""
     group: ContainerGroup | None = None
     manifest: str = ""
+    container: LXCContainer | None = None
+    """Of an lxc policy, what ``group`` is of a docker policy."""
 
 
 @dataclass(frozen=True, eq=False)

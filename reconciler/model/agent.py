@@ -105,6 +105,7 @@ class StatusReport(Model):
     """The newest report of a cluster's agent: the revision that it has brought about, object by object.
 
     ``proves``: of each policy whose newest standing commit ``revision`` contains, that commit (filled when history was read).
+    ``since``: when each of :attr:`revisions` was first reported to be the one.
     """
 
     agent_id: str
@@ -114,3 +115,9 @@ class StatusReport(Model):
     objects: tuple[ObjectStatus, ...] = ()
     roots: tuple[RootStatus, ...] = ()
     proves: tuple[str, ...] = ()
+    since: dict[str, datetime] = {}
+
+    @property
+    def revisions(self) -> dict[str, str]:
+        """What the agent has brought about (key ``agent``), and what each root has synced (key ``root:`` and its path)."""
+        return {"agent": self.revision, **{f"root:{root.path}": root.revision for root in self.roots}}

@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from reconciler.model.agent import Health
 from reconciler.model.base import Model
 from reconciler.model.machine_file import FileForm
 from reconciler.model.window import Window
@@ -122,12 +123,30 @@ class Decision(Model):
     proposal: Proposal
 
 
+class RootProof(Model):
+    """What was reported of one root that a change touches. ``by``: who says so, ``agent`` or such as ``Application argocd/demo``.
+
+    ``revision``: the one that the cluster was at when the change was first seen in it (empty = it was not yet). ``synced``:
+    all of the change has been brought about there. ``health``: of what it touches, or of what Argo CD or Flux keeps;
+    ``message``: why it is not healthy yet.
+    """
+
+    cluster: str
+    root: str
+    by: str = "agent"
+    revision: str = ""
+    synced: bool = False
+    health: Health = "unknown"
+    message: str = ""
+
+
 class Change(Model):
     """Decisions that share one commit. ``files``: new bytes by path, None = the file goes away (filled by render).
 
     ``failure``: what the cluster said when the commit could not be brought about (state ``failed``). ``applied_at``: when it
     was first seen to be in force; what becomes of it later does not take that back. ``synced_at``: when whoever brings its
     clusters about first reported to have applied its commit; ``healthy_at``: when what it touches was first healthy after that.
+    ``proof``: by root, once one of them was reported to have its commit.
     """
 
     id: str
@@ -142,6 +161,7 @@ class Change(Model):
     applied_at: datetime | None = None
     synced_at: datetime | None = None
     healthy_at: datetime | None = None
+    proof: tuple[RootProof, ...] = ()
 
     @property
     def subject(self) -> Subject:

@@ -38,6 +38,12 @@ class HostPool(Model):
     name: str
 
 
+class LxcNode(Model):
+    """A Proxmox VE node whose containers the fleet looks after."""
+
+    name: str
+
+
 class Signing(Model):
     format: Literal["ssh", "gpg"]
     key: str
@@ -78,11 +84,13 @@ class Guard(Model):
 
 
 class Fleet(Model):
-    """The fleet. ``profiles``: target utilization etc. by name, the built-in three included."""
+    """The fleet. ``profiles``: target utilization etc. by name, the built-in three included. Without ``lxc_nodes``, a server
+    that keeps no other organization's fleet takes every Proxmox VE node for this one's."""
 
     name: str
     clusters: tuple[Cluster, ...] = ()
     host_pools: tuple[HostPool, ...] = ()
+    lxc_nodes: tuple[LxcNode, ...] = ()
     delivery: Delivery = Delivery()
     windows: Windows = Windows()
     pricing: Pricing = Pricing()
@@ -92,6 +100,10 @@ class Fleet(Model):
 
     def cluster(self, name: str) -> Cluster | None:
         return next((c for c in self.clusters if c.name == name), None)
+
+    def declares_node(self, name: str) -> bool:
+        """Whether a Proxmox VE node is declared to be the fleet's."""
+        return name in {node.name for node in self.lxc_nodes}
 
     def cluster_id(self, name: str) -> str:
         """The id that trimtab.yaml gives a cluster, else the UUID 5 of the fleet's name and the cluster's."""

@@ -56,6 +56,8 @@ class PodContainer(Pushed):
     memory_limit_mb: Annotated[Megabytes | None, Field(alias="memoryLimitMB")] = None
     restart_count: Count = 0
     oom_kills: Count = 0
+    throttled_percent: Annotated[float | None, Field(ge=0, le=100)] = None
+    """Share of the CPU's scheduling periods since the last push in which its limit held it back; None = not known."""
 
 
 class Pod(Pushed):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from reconciler.model.base import Model
+from reconciler.model.fleet import SyncMode
 from reconciler.model.window import Windows
 
 Runtime = Literal["kubernetes", "docker", "lxc"]
@@ -91,15 +92,6 @@ class ScalingPolicySpec(Model):
         return self.target_ref.partition("/")[2]
 
     @property
-    def not_acted_on(self) -> str:
-        """Why nothing ever comes of a policy of this runtime; empty where something does."""
-        if self.runtime != "lxc":
-            return ""
-        return (
-            f"nothing is rendered for runtime {self.runtime} by this version: the policy is kept, and does nothing yet"
-        )
-
-    @property
     def live(self) -> bool:
         return self.enabled and not self.dry_run
 
@@ -134,6 +126,7 @@ class PolicyState(Model):
     what holds its change, and until when. ``objects``: what of it stands in Git (its HPA, its NodePool), as
     ``kind namespace/name``; ``revision``: its newest standing commit. ``failure``: why its newest change could not be applied.
     ``proved``: that commit is known to be in force otherwise than by an agent's report (Docker: the commands were answered).
+    ``root``: where its objects are in Git, and ``sync``: who brings that about.
     """
 
     policy_id: str
@@ -146,4 +139,6 @@ class PolicyState(Model):
     revision: str = ""
     failure: str = ""
     proved: bool = False
+    root: str = ""
+    sync: SyncMode = "agent"
     evaluated_at: datetime | None = None

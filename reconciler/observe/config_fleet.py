@@ -16,6 +16,7 @@ from reconciler.model.fleet import (
     GroupKey,
     Guard,
     HostPool,
+    LxcNode,
     Pricing,
     Root,
     Signing,
@@ -115,6 +116,10 @@ class HostPoolFields(Section):
     name: Name
 
 
+class LxcNodeFields(Section):
+    name: Name
+
+
 class SignFields(Section):
     format: Literal["ssh", "gpg"]
     key: Annotated[str, Field(min_length=1)]
@@ -181,6 +186,7 @@ class GuardFields(Section):
 class FleetSpec(Section):
     clusters: list[ClusterFields] = []
     host_pools: list[HostPoolFields] = []
+    lxc_nodes: list[LxcNodeFields] = []
     delivery: DeliveryFields = DeliveryFields()
     windows: WindowsFields = WindowsFields()
     pricing: PricingFields = PricingFields()
@@ -208,7 +214,9 @@ def fleet_from(located: Located) -> tuple[Fleet, list[tuple[KeyPath, Window]]]:
     except ValidationError as error:
         raise stalled(complaints(error, located.value, (), FleetFile), located) from None
     spec = file.spec
-    found = [*_cluster_complaints(spec.clusters), *_pool_complaints(spec.host_pools), *_profile_complaints(spec)]
+    found = [*_cluster_complaints(spec.clusters), *_profile_complaints(spec)]
+    found += _twice([pool.name for pool in spec.host_pools], "hostPools", "host pool")
+    found += _twice([node.name for node in spec.lxc_nodes], "lxcNodes", "LXC node")
     if found:
         raise stalled(found, located)
     profiles = _profiles(spec)
@@ -216,6 +224,7 @@ def fleet_from(located: Located) -> tuple[Fleet, list[tuple[KeyPath, Window]]]:
         name=file.metadata.name,
         clusters=tuple(cluster.model() for cluster in spec.clusters),
         host_pools=tuple(HostPool(name=pool.name) for pool in spec.host_pools),
+        lxc_nodes=tuple(LxcNode(name=node.name) for node in spec.lxc_nodes),
         delivery=spec.delivery.model(),
         windows=_windows(spec.windows, "fleet"),
         pricing=Pricing(
@@ -329,10 +338,9 @@ def _clash_message(path: str, other: str, owner: str) -> str:
     return f"the root {path} and the root {other} of cluster {owner} lie one inside of the other"
 
 
-def _pool_complaints(pools: list[HostPoolFields]) -> list[Complaint]:
-    names = [pool.name for pool in pools]
+def _twice(names: list[str], field: str, what: str) -> list[Complaint]:
     return [
-        Complaint(("spec", "hostPools", index, "name"), f"a second host pool named {name}")
+        Complaint(("spec", field, index, "name"), f"a second {what} named {name}")
         for index, name in enumerate(names)
         if name in names[:index]
     ]

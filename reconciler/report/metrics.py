@@ -49,6 +49,9 @@ class Metrics:
         self._pulled = self._counter(
             "trimtab_prometheus_samples", "Samples from Prometheus: stored, or refused as no usage.", "result"
         )
+        self._lxc = self._counter(
+            "lxc_scaling_actions", "Total scaling actions", "container_id", "action", "resource"
+        )  # as the LXC API's document prints it
         Info("trimtab_build", "This Trimtab.", registry=self.registry).info({"version": __version__})
         for outcome in ("committed", "nothing", "rested", "failed"):
             self._passes.labels(outcome)
@@ -67,6 +70,12 @@ class Metrics:
         self._pulls.labels("failed" if failed else "answered").inc()
         self._pulled.labels("stored").inc(samples)
         self._pulled.labels("refused").inc(refused)
+
+    def lxc_scaled(
+        self, vmid: int, action: Literal["scale_up", "scale_down"], resource: Literal["cpu", "memory", "storage"]
+    ) -> None:
+        """Proxmox VE gave a container more or less of something, as somebody asked through the LXC API."""
+        self._lxc.labels(str(vmid), action, resource).inc()
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request is over. ``route``: its template, empty where there is none; ``status`` 0: the client left before."""

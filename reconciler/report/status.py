@@ -6,9 +6,10 @@ from datetime import datetime
 
 from pydantic import ConfigDict
 
-from reconciler.model.agent import Agent
+from reconciler.model.agent import Agent, Health
 from reconciler.model.base import Model
-from reconciler.model.change import Change, Proposal
+from reconciler.model.change import Change, ChangeState, Proposal
+from reconciler.model.fleet import SyncMode
 from reconciler.model.inventory import Problem
 from reconciler.model.plan import Pass
 from reconciler.report.calendar import Instant
@@ -49,10 +50,44 @@ class BlockedProposal(Model):
     reason: str
 
 
+class ChangeProgress(Model):
+    """A change that has landed, and since when it is where: committed → synced → healthy. ``message``: what it waits for, or
+    why it failed or was taken back; empty where all is well."""
+
+    id: str
+    summary: str
+    cluster: str
+    subject: str
+    state: ChangeState
+    commit: str
+    committed_at: Instant | None
+    synced_at: Instant | None
+    healthy_at: Instant | None
+    message: str
+
+
+class RootProgress(Model):
+    """A root of a cluster: who says what it is at (``by``), since when it is at ``revision``, and when that was last said.
+
+    ``revision`` is empty, and the instants null, until something was reported.
+    """
+
+    cluster: str
+    root: str
+    sync: SyncMode
+    by: str
+    revision: str
+    since: Instant | None
+    reported_at: Instant | None
+    health: Health
+    message: str
+
+
 class FleetStatus(Model):
     """One fleet repo. ``revision`` is the commit that the branch is at; ``lastPass`` null = none yet by this process.
 
-    ``ready`` is about to be committed. ``error`` is empty where all is well; ``hint`` is the next step.
+    ``ready`` is about to be committed. ``landed``: the newest changes on the branch; ``roots``: what each cluster runs.
+    ``error`` is empty where all is well; ``hint`` is the next step.
     """
 
     name: str
@@ -63,6 +98,8 @@ class FleetStatus(Model):
     ready: tuple[ChangeSummary, ...]
     held: tuple[ChangeSummary, ...]
     blocked: tuple[BlockedProposal, ...]
+    landed: tuple[ChangeProgress, ...]
+    roots: tuple[RootProgress, ...]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
     error: str
@@ -118,6 +155,33 @@ class Status(Model):
                             }
                         ],
                         "blocked": [],
+                        "landed": [
+                            {
+                                "id": "01JY0C7W3B5N8Q2R4T6V8X0Z19",
+                                "summary": "Right-size 9 workloads in prod-eu-west-1/shop, save $31.20/month",
+                                "cluster": "prod-eu-west-1",
+                                "subject": "rightsize",
+                                "state": "applied",
+                                "commit": "3f2a91c0d4e5b6a7980123456789abcdef012345",
+                                "committedAt": "2026-06-17T09:58:00+00:00",
+                                "syncedAt": "2026-06-17T09:58:20+00:00",
+                                "healthyAt": "2026-06-17T09:59:10+00:00",
+                                "message": "",
+                            }
+                        ],
+                        "roots": [
+                            {
+                                "cluster": "prod-eu-west-1",
+                                "root": "clusters/prod-eu-west-1",
+                                "sync": "argocd",
+                                "by": "Application argocd/prod",
+                                "revision": "3f2a91c0d4e5b6a7980123456789abcdef012345",
+                                "since": "2026-06-17T09:58:20+00:00",
+                                "reportedAt": "2026-06-17T10:00:00+00:00",
+                                "health": "healthy",
+                                "message": "",
+                            }
+                        ],
                         "problems": [],
                         "notes": [],
                         "error": "",
@@ -149,6 +213,8 @@ class Known:
     found: Pass | None = None
     open: tuple[Change, ...] = ()
     blocked: tuple[Proposal, ...] = ()
+    landed: tuple[ChangeProgress, ...] = ()
+    roots: tuple[RootProgress, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     error: str = ""
@@ -178,6 +244,8 @@ def _fleet(known: Known) -> FleetStatus:
         ready=_summaries(ready),
         held=_summaries(held),
         blocked=tuple(_blocked(proposal) for proposal in known.blocked),
+        landed=known.landed,
+        roots=known.roots,
         problems=known.problems,
         notes=known.notes,
         error=known.error,

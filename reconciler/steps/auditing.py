@@ -133,7 +133,7 @@ def audit(house: House, since: datetime | None = None) -> Audited:
     books = _Books(
         branch=house.repository.branch,
         commits=scan(house.repository, None, head),
-        rows=[row for row in house.stores.log.of_actions(house.name, ("apply", "rollback")) if not row.dry_run],
+        rows=[row for row in house.stores.log.of_actions(house.name, ("apply", "rollback")) if _was_committed(row)],
         states=house.stores.changes.states(house.name),
         since=since,
     )
@@ -146,6 +146,11 @@ def audit(house: House, since: datetime | None = None) -> Audited:
         commits=len(looked_at),
         findings=tuple(_compare(books, _manifests(house, books))),
     )
+
+
+def _was_committed(row: DecisionRow) -> bool:
+    """Neither a dry run nor what a person had done with an LXC container's snapshots, which changes nothing that is in Git."""
+    return not row.dry_run and not (row.runtime == "lxc" and not row.policy_id and not row.decision_id)
 
 
 def changes_in(commit: LandedCommit) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ After a crash this finds the changes that made it to the branch; after a revert,
 remembers the refused values. Everything is read from Git, so that a lost database loses nothing of it.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
@@ -21,6 +22,12 @@ SCANNED = "scanned"
 """The mark that says up to which commit history was read."""
 
 POLICY_KIND = "ScalingPolicy"
+
+GUARD = "the guard: "
+"""Before the evidence, in the reason of a rollback that the guard has made."""
+
+_GUARD_SAID = re.compile(rf"; {GUARD}(.+)$", re.MULTILINE)
+"""In that reason, or in the commit's message where the store does not know the change any more."""
 
 _GIT_TICK = timedelta(seconds=1)
 """Git notes the time in whole seconds."""
@@ -70,7 +77,7 @@ def _with_values_put_back(house: House, commits: Sequence[LandedCommit]) -> Stan
 
 
 def policy_commits(found: Standing, policy_id: str) -> list[LandedCommit]:
-    """The standing commits that a policy made to the overlay or to a group's file, oldest first; not those that only restored its own fields."""
+    """The standing commits that a policy made to the overlay or to the file of a group or container, oldest first; not those that only restored its own fields."""
     return [
         commit
         for commit in found.stands
@@ -135,6 +142,7 @@ def _refused(house: House, undone: LandedCommit, by: LandedCommit) -> list[Refus
     after = house.repository.files_at(undone.sha, paths)
     now = house.repository.files_at(by.sha, paths)
     refused: list[Refusal] = []
+    refuser = _refuser(house, by)
     for path in paths:
         try:
             machine = is_machine_path(path)
@@ -149,13 +157,23 @@ def _refused(house: House, undone: LandedCommit, by: LandedCommit) -> list[Refus
                 field=edit.field,
                 value=edit.new,
                 at=by.at,
-                by="trimtab rollback" if by.kind == "rollback" else by.author,
+                by=refuser,
                 commit=by.sha,
             )
             for edit in edits
             if edit.form != "config" and not same_value(standing_now.get((edit.form, edit.field)), edit.new)
         ]
     return refused
+
+
+def _refuser(house: House, by: LandedCommit) -> str:
+    """Who has put values back; of the guard, why, too."""
+    if by.kind != "rollback":
+        return by.author
+    change = house.stores.changes.find(by.trailers.change)
+    said = [decision.proposal.reason for decision in change.decisions] if change else [by.message]
+    why = next((found[1] for text in said if (found := _GUARD_SAID.search(text))), "")
+    return f"the guard ({why})" if why else "trimtab rollback"
 
 
 def _restore_made(

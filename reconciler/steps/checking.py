@@ -18,6 +18,7 @@ from reconciler.observe.git_state import read_fleet
 from reconciler.observe.inventory import read_root
 from reconciler.observe.kustomize import Builder
 from reconciler.steps.container_groups import read_groups
+from reconciler.steps.lxc_containers import read_containers
 from reconciler.steps.proving import compare
 from reconciler.steps.scene import ref_key
 from reconciler.steps.view import View
@@ -30,6 +31,7 @@ def check_tree(tree: Tree, builder: Builder | None) -> tuple[Problem, ...]:
     except TrimtabError as error:
         return (_problem("trimtab.yaml", error),)
     found = [*state.problems, *_filters(state), *read_groups(View(tree), state)[1]]
+    found += read_containers(View(tree), state)[1]
     roots: list[RootState] = []
     for cluster in state.fleet.clusters:
         for root in cluster.roots:

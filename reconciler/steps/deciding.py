@@ -70,6 +70,10 @@ class Worked:
         """The next phase sees ``scene``."""
         return replace(self, scene=scene)
 
+    def noting(self, notes: Iterable[str]) -> "Worked":
+        """With more for people to know."""
+        return replace(self, notes=(*self.notes, *notes))
+
     @property
     def found(self) -> Pass:
         """What people are told."""

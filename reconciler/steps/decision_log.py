@@ -1,10 +1,12 @@
-"""The decision log of policies: `dry_run`, `apply`, `apply_failed`, `rollback` (DESIGN §6), as rows that are only ever added."""
+"""The decision log of policies, and of what people ask for LXC containers: `dry_run`, `apply`, `apply_failed`, `rollback`
+(DESIGN §6), as rows that are only ever added."""
 
 from collections.abc import Iterable, Mapping
 
 from reconciler.evaluate.scaling_forecast import Forecast, direction_of
 from reconciler.evaluate.scaling_outlook import Outlook
 from reconciler.manifests.container_group import REPLICAS
+from reconciler.manifests.lxc_container import CORES
 from reconciler.model.change import Change, Proposal
 from reconciler.model.log import DecisionRow, LogAction
 from reconciler.model.policy import Runtime, ScalingPolicySpec
@@ -18,7 +20,7 @@ Outlooks = Mapping[str, Outlook]
 def log_changes(
     house: House, changes: Iterable[Change], action: LogAction, outlooks: Outlooks, outcome: str = ""
 ) -> None:
-    """One row per decision of a policy; a decision that has its row already gets no second one.
+    """One row per decision of a policy, or of a person's about an LXC container; one that has its row gets no second one.
 
     ``outcome`` empty = the decision's own reason.
     """
@@ -28,7 +30,7 @@ def log_changes(
 
 
 def _rows(house: House, change: Change, action: LogAction, outlooks: Outlooks, outcome: str) -> Iterable[DecisionRow]:
-    if change.subject.kind != "policy":
+    if change.subject.kind != "policy" and change.kind != "resources":
         return
     outlook = outlooks.get(change.subject.id)
     for decision in change.decisions:
@@ -46,12 +48,16 @@ def _rows(house: House, change: Change, action: LogAction, outlooks: Outlooks, o
 
 
 def _figures(proposal: Proposal, seen: Forecast | None) -> dict[str, object]:
-    """The forecast; where a group is taken on or a step is undone, what its file says before and after."""
-    edit = next((e for e in proposal.edits if e.form == "group" and e.field == REPLICAS), None)
-    if edit is None or proposal.kind == "containers":
+    """The forecast; where something is taken on or a step is undone, what its file says before and after."""
+    edit = next((e for e in proposal.edits if (e.form, e.field) in _COUNTED), None)
+    if edit is None or proposal.kind in ("containers", "resources"):
         return _forecast(seen)
     before, after = (int(value) for value in (edit.old or edit.new or "0", edit.new or edit.old or "0"))
     return {"direction": direction_of(before, after), "from_replicas": before, "to_replicas": after}
+
+
+_COUNTED = (("group", REPLICAS), ("lxc", CORES))
+"""What replicas are: containers of a group, cores of an LXC container."""
 
 
 def _runtime(proposal: Proposal) -> Runtime:
@@ -72,6 +78,11 @@ def _outcome(proposal: Proposal, outlook: Outlook | None) -> str:
 
 
 def _would(outlook: Outlook) -> str:
+    if outlook.container is not None:
+        cores, memory = outlook.container.cores, outlook.container.memory_mb
+        sizes = [f"{cores} {'core' if cores == 1 else 'cores'}"] if cores else []
+        sizes += [f"{memory} MB of memory"] if memory else []
+        return f"Would give {outlook.policy.spec.target_ref} {' and '.join(sizes)}."
     if outlook.group is None:
         return f"Would apply HPA spec: {_hpa_words(outlook.policy.spec)}."
     return f"Would run {outlook.group.replicas} of {outlook.policy.spec.target_ref}."

@@ -14,6 +14,7 @@ from reconciler.steps import evaluating, proving
 from reconciler.steps.calendar import PASS_INTERVAL
 from reconciler.steps.container_groups import read_groups
 from reconciler.steps.house import House
+from reconciler.steps.lxc_containers import read_containers
 from reconciler.steps.scene import Scene, read_scene
 from reconciler.steps.view import View
 
@@ -54,7 +55,8 @@ def configuration(house: House) -> Look:
     state = scene.state
     _, unreadable = evaluating.readable_actions(state.actions)
     _, unusable = read_groups(scene.view, state)
-    problems = [*state.problems, *unreadable, *unusable]
+    _, unread = read_containers(scene.view, state, keeps=house.keeps_lxc_node)
+    problems = [*state.problems, *unreadable, *unusable, *unread]
     for problem in problems:
         yield "failed", str(problem), problem.hint
     owners = [state.fleet.windows, *(c.windows for c in state.fleet.clusters)]

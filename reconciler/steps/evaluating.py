@@ -23,7 +23,6 @@ from reconciler.evaluate.turndown import orphan_turnups, turndown_proposals
 from reconciler.model.action import ActionConfig, SizingParameters
 from reconciler.model.change import Proposal
 from reconciler.model.inventory import Problem
-from reconciler.model.policy import ScalingPolicy
 from reconciler.model.recommendation import ContainerRecommendation
 from reconciler.model.window import parse_duration
 from reconciler.steps import gating, restoring, sizing
@@ -31,6 +30,7 @@ from reconciler.steps.action_configs import of_another_database
 from reconciler.steps.catching_up import whole_history
 from reconciler.steps.container_groups import evaluate_containers
 from reconciler.steps.house import House
+from reconciler.steps.lxc_containers import evaluate_lxc
 from reconciler.steps.scene import Scene
 from reconciler.store.usage import EVERYTHING
 
@@ -76,21 +76,13 @@ def policies_phase(house: House, scene: Scene) -> Evaluated:
     restored = [p for policy in state.policies if (p := restoring.restored(house, scene, policy))]
     winners, lost = one_winner_per_field([*stale, *scaled.proposals, *pools.proposals, *restored])
     docker = evaluate_containers(house, scene)  # files of its own, which nobody else writes
+    lxc = evaluate_lxc(house, scene)  # likewise
     return Evaluated(
-        proposals=(*winners, *docker.proposals),
-        notes=(*scaled.notes, *pools.notes, *docker.notes, *lost, *_not_acted_on(state.policies)),
-        problems=(*scaled.problems, *docker.problems),
-        outlooks={**scaled.outlooks, **docker.outlooks},
+        proposals=(*winners, *docker.proposals, *lxc.proposals),
+        notes=(*scaled.notes, *pools.notes, *docker.notes, *lxc.notes, *lost),
+        problems=(*scaled.problems, *docker.problems, *lxc.problems),
+        outlooks={**scaled.outlooks, **docker.outlooks, **lxc.outlooks},
     )
-
-
-def _not_acted_on(policies: Sequence[ScalingPolicy]) -> list[str]:
-    """Policies that are read and checked, and whose runtime nothing is rendered for."""
-    return [
-        f"policy {p.spec.name}{f' ({p.path})' if p.path else ''}: {p.spec.not_acted_on}"
-        for p in policies
-        if p.spec.not_acted_on and p.spec.enabled
-    ]
 
 
 def actions_phase(house: House, scene: Scene) -> Evaluated:

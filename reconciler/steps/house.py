@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
+from reconciler.actuate.proxmox import Proxmox
 from reconciler.clock import Clock, stopwatch
 from reconciler.commit.repository import Repository
 from reconciler.model.fleet import Fleet
@@ -32,6 +33,7 @@ from reconciler.store.reports import ReportStore
 from reconciler.store.runs import RunStore
 from reconciler.store.usage import UsageStore
 from reconciler.store.verdicts import VerdictStore
+from reconciler.store.watched import WatchedStore
 
 INPUTS = "inputs"
 """The mark that changes with every recorded input."""
@@ -63,6 +65,7 @@ class Stores:
     runs: RunStore
     heartbeats: HeartbeatStore
     recommendations: RecommendationStore
+    watched: WatchedStore
     engine: Engine
 
     def inputs_version(self) -> str:
@@ -102,8 +105,12 @@ class House:
     step: Callable[[str], None] = lambda _name: None
     admit: Callable[[Fleet], None] = lambda _fleet: None
     """Asked about every trimtab.yaml that is read; raises where this process must not keep that fleet."""
+    keeps_lxc_node: Callable[[Fleet, str], bool] = lambda fleet, node: not fleet.lxc_nodes or fleet.declares_node(node)
+    """Whether a Proxmox VE node's containers are the fleet's to look after; a server asks what its other fleets declare."""
     parsed: Remembered = field(default_factory=Remembered)
     notes: tuple[str, ...] = ()
+    proxmox: Proxmox | None = None
+    """Where the containers of `lxc/` are; None where no Proxmox VE is set."""
     rest: object = None
     """What :mod:`reconciler.steps.resting` remembers of the last pass."""
 
@@ -121,8 +128,10 @@ class House:
         return self.clock()
 
     def close(self) -> None:
-        """End child processes. The database engine belongs to whoever opened it."""
+        """End child processes and connections. The database engine belongs to whoever opened it."""
         self.repository.close()
+        if self.proxmox is not None:
+            self.proxmox.close()
 
 
 class Timings:

@@ -13,6 +13,8 @@ from reconciler.steps.catching_up import policy_commits, whole_history
 from reconciler.steps.container_groups import policies_by_group
 from reconciler.steps.deciding import Worked
 from reconciler.steps.house import House
+from reconciler.steps.lxc_actuating import container_states
+from reconciler.steps.lxc_containers import policies_by_container
 from reconciler.steps.scene import Scene
 
 
@@ -22,16 +24,17 @@ def keep_states(house: House, worked: Worked) -> None:
     held = _held(worked.held)
     last = house.stores.log.newest(house.name)
     problems = _problems(worked)
-    objects = _objects(scene)
+    objects, roots = _objects(scene)
     revisions = _revisions(house, worked, objects)
-    groups = _groups(house, scene)
+    groups = _groups(house, scene) | _containers(house, scene)
     states = [
         _state(worked.outlooks.get(policy.id), policy.id, last.get(policy.id)).model_copy(
             update={
                 "held": held.get(policy.id, ""),
-                "conflict": problems.get(policy.id, "") or policy.spec.not_acted_on,
+                "conflict": problems.get(policy.id, ""),
                 "cluster": policy.spec.cluster or "",
                 "objects": objects.get(policy.id, ()),
+                **roots.get(policy.id, {}),
                 "revision": revisions.get(policy.id, ""),
                 **groups.get(policy.id, {}),
             }
@@ -68,16 +71,20 @@ def _problems(worked: Worked) -> dict[str, str]:
     return found
 
 
-def _objects(scene: Scene) -> Mapping[str, tuple[str, ...]]:
-    """By policy: its HPAs that stand in the overlay, by the identity that they have in the cluster."""
+def _objects(scene: Scene) -> tuple[Mapping[str, tuple[str, ...]], Mapping[str, dict[str, object]]]:
+    """By policy: its HPAs that stand in the overlay, by the identity that they have in the cluster; and the root, as fields
+    of its state."""
     found: dict[str, list[str]] = defaultdict(list)
+    roots: dict[str, dict[str, object]] = {}
     for root in scene.roots.values():
         names = {workload.ref.key: workload.key for workload in root.state.inventory.workloads}
         for file in root.state.overlay.values():
             key = names.get(file.target.key)
             if file.form == "hpa" and key is not None:
-                found[file.values.get("policy", "")].append(f"HorizontalPodAutoscaler {key.namespace}/{key.name}")
-    return {policy_id: tuple(sorted(objects)) for policy_id, objects in found.items()}
+                policy_id = file.values.get("policy", "")
+                found[policy_id].append(f"HorizontalPodAutoscaler {key.namespace}/{key.name}")
+                roots[policy_id] = {"root": root.root.path, "sync": root.root.sync}
+    return {policy_id: tuple(sorted(objects)) for policy_id, objects in found.items()}, roots
 
 
 def _groups(house: House, scene: Scene) -> dict[str, dict[str, object]]:
@@ -93,6 +100,23 @@ def _groups(house: House, scene: Scene) -> dict[str, dict[str, object]]:
         if state.settled or state.failure:
             told["failure"] = state.failure
         found[policy.id] = told
+    return found
+
+
+def _containers(house: House, scene: Scene) -> dict[str, dict[str, object]]:
+    """By lxc policy: its container's file, as of which commit, and whether the container has what it says."""
+    found: dict[str, dict[str, object]] = {}
+    states = container_states(house)
+    for key, policy in policies_by_container(scene.state.policies).items():
+        state = states.get(key)
+        if state is None:
+            continue
+        objects = (f"LXCContainer {key[0]}/{key[1]}",)
+        found[policy.id] = {"revision": state.commit, "proved": state.settled, "objects": objects}
+        if state.settled or state.lasting:
+            found[policy.id]["failure"] = state.failure
+        elif state.failure:  # it may yet come true: what it waits for stands against it, and it has not failed
+            found[policy.id]["conflict"] = state.failure
     return found
 
 

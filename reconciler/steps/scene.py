@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
+from reconciler.commit.values import is_declared_path
 from reconciler.errors import Stalled, TrimtabError, Where
 from reconciler.gate.windows import check_window
 from reconciler.manifests import machine_files
-from reconciler.manifests.container_group import key_of
 from reconciler.model.change import Refusal
 from reconciler.model.fleet import Cluster, Fleet, Root
 from reconciler.model.inventory import Inventory, Problem, RootState
@@ -147,7 +147,7 @@ def concerns(policy: ScalingPolicy, fleet: Fleet) -> bool:
         return policy.spec.cluster is None or policy.spec.cluster in named
     if policy.spec.runtime == "docker":
         return policy.spec.target_namespace in {pool.name for pool in fleet.host_pools}
-    return True
+    return not fleet.lxc_nodes or fleet.declares_node(policy.spec.target_namespace)
 
 
 def _same_branch(house: House, state: FleetState) -> None:
@@ -164,7 +164,7 @@ def _same_branch(house: House, state: FleetState) -> None:
 
 def reread(house: House, scene: Scene, view: View) -> Scene:
     """The scene after changes of this pass were laid over it: only what changed is read again."""
-    changed = [path for path in _changed(scene.view, view) if not _is_group(scene, path)]
+    changed = [path for path in _changed(scene.view, view) if not _is_declared(scene, path)]
     ours = {path: paths_below(changed, root.root.overlay_path) for path, root in scene.roots.items()}
     if sum(map(len, ours.values())) == len(changed):
         relaid = {path: _relaid(house, root, view, ours[path]) for path, root in scene.roots.items()}
@@ -175,9 +175,9 @@ def reread(house: House, scene: Scene, view: View) -> Scene:
     return replace(scene, view=view, roots={path: root or read[path] for path, root in relaid.items()})
 
 
-def _is_group(scene: Scene, path: str) -> bool:
-    """Whether it is the file of a group of containers, which no root reads."""
-    return key_of(path) is not None and not any(path.startswith(f"{root}/") for root in scene.roots)
+def _is_declared(scene: Scene, path: str) -> bool:
+    """Whether it is the file of a group of containers, or of an LXC container, which no root reads."""
+    return is_declared_path(path) and not any(path.startswith(f"{root}/") for root in scene.roots)
 
 
 def _changed(before: View, after: View) -> list[str]:

@@ -42,8 +42,8 @@ class Undone:
     kept: tuple[ValueEdit, ...]
 
 
-def undo(house: House, scene: Scene, target: str, *, force: bool) -> Undone:
-    """Roll back a policy's newest standing commit, or the commit named, and push.
+def undo(house: House, scene: Scene, target: str, *, force: bool, because: str = "") -> Undone:
+    """Roll back a policy's newest standing commit, or the commit named, and push. ``because``: why, for the commit's message.
 
     :raises NothingToRollBack: when there is nothing of the kind.
     :raises HeldByWindow: inside an exclusion window, unless ``force``.
@@ -58,7 +58,7 @@ def undo(house: House, scene: Scene, target: str, *, force: bool) -> Undone:
     plan = rollback_edits(before, after, scene.view, is_machine=is_machine_path)
     plan = _without_what_it_made(plan, scene, _made_and_only_resized(commits, commit, before, after))
     plan = _in_order(plan, scene)
-    change = _change(house, scene, commit, plan, _policy_restore(house, scene, found, commit))
+    change = _change(house, scene, commit, plan, _policy_restore(house, scene, found, commit), because)
     _builds(house, scene, change)
     house.stores.changes.save(change, house.name)
     landed = landing.write(house, scene.state.fleet.delivery, head, (change,))
@@ -207,7 +207,12 @@ def _policy_restore(house: House, scene: Scene, found: Standing, commit: LandedC
 
 
 def _change(
-    house: House, scene: Scene, commit: LandedCommit, plan: RollbackPlan, policy: tuple[ValueEdit, ...]
+    house: House,
+    scene: Scene,
+    commit: LandedCommit,
+    plan: RollbackPlan,
+    policy: tuple[ValueEdit, ...],
+    because: str,
 ) -> Change:
     """The rollback as a change with files and message."""
     root = next((r for r in scene.roots.values() if _touches(commit, r)), None)
@@ -231,7 +236,7 @@ def _change(
         root=root.root.path if root else "",
         namespace="",
         edits=(*plan.edits, *policy),
-        reason=f"rolls back {commit.sha[:10]}: {commit.subject}",
+        reason=f"rolls back {commit.sha[:10]}: {commit.subject}" + (f"; {because}" if because else ""),
         ignores_windows=True,
         ignores_budget=True,
         reverts=commit.sha,

@@ -102,11 +102,13 @@ class ChangeStore:
         action_id: str = "",
         before: str = "",
         limit: int = 100,
+        heads: bool = False,
     ) -> tuple[Recorded, ...]:
         """The newest changes of some fleets first. Two queries, however many there are.
 
         ``before``: only those older than the change with this id. ``clusters``: only those that are about nothing but these
         (None = no matter). ``states``, ``cluster``, ``policy_id``, ``action_id`` narrow it further; empty = all.
+        ``heads``: with their first decisions only.
         """
         query = select(changes).where(changes.c.fleet.in_(list(fleets)))
         if states:
@@ -126,7 +128,7 @@ class ChangeStore:
                 if wanted:
                     first = decisions.c.position == 0  # all decisions of a change have one subject
                     query = query.where(exists().where(mine, first, kind == name, subject == wanted))
-            return _recorded(connection, query.order_by(changes.c.id.desc()).limit(limit))
+            return _recorded(connection, query.order_by(changes.c.id.desc()).limit(limit), heads=heads)
 
     def states(self, fleet: str) -> dict[str, tuple[ChangeState, str, datetime]]:
         """Of every change of a fleet, by id: its state, the commit it landed as (or empty), and since when it is so."""
@@ -186,6 +188,24 @@ class ChangeStore:
                 return False
             new = {"state": state, "at": to_micros(at), "body": json.dumps({**body, "failure": failure})}
             connection.execute(update(changes).where(changes.c.id == change_id).values(new))
+        return True
+
+    def prove(self, change: Change, *, at: datetime) -> bool:
+        """Write what is known of how a change that has landed came out: its state, failure, proof and instants.
+
+        One that was reverted meanwhile stays so, and its instants are kept all the same. False when it has not landed.
+        """
+        known = {"failure", "applied_at", "synced_at", "healthy_at", "proof"}
+        said = change.model_dump(mode="json", by_alias=True, include=known)
+        landed = (changes.c.id == change.id, changes.c.state.in_((*_LANDED_STATES, "applied", "failed", "reverted")))
+        with writing(self._engine) as connection:
+            row = connection.execute(select(changes).where(*landed).with_for_update()).one_or_none()
+            if row is None:
+                return False
+            new: dict[str, Any] = {"body": json.dumps({**json.loads(row.body), **said})}
+            if row.state not in ("reverted", change.state):
+                new |= {"state": change.state, "at": to_micros(at)}
+            connection.execute(update(changes).where(changes.c.id == change.id).values(new))
         return True
 
     def committed_since(

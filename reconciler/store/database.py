@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from reconciler.errors import InputError, RetryLater, Stalled
 from reconciler.store.transactions import reading, writing
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision in ``migrations/versions``."""
 
 _BUSY_TIMEOUT_MS = 30_000

@@ -1,7 +1,7 @@
 """What agents report of the objects that they were given: the newest report of each."""
 
-import json
 from collections.abc import Iterable
+from datetime import datetime
 
 from sqlalchemy import Engine, RowMapping, select, update
 
@@ -24,8 +24,9 @@ class ReportStore:
         mine = (status_reports.c.agent_id == report.agent_id, status_reports.c.cluster == report.cluster)
         with writing(self._engine) as connection:
             last = connection.execute(select(status_reports.c.body).where(*mine)).scalar()
-            if last is not None and not report.proves:
-                report = report.model_copy(update={"proves": tuple(json.loads(last).get("proves", ()))})
+            before = StatusReport.model_validate_json(last) if last is not None else None
+            proves = before.proves if before is not None and not report.proves else report.proves
+            report = report.model_copy(update={"proves": proves, "since": _since(report, before)})
             row = {
                 "agent_id": report.agent_id,
                 "cluster": report.cluster,
@@ -51,6 +52,16 @@ class ReportStore:
         with reading(self._engine) as connection:
             row = connection.execute(query.order_by(status_reports.c.at.desc()).limit(1)).mappings().one_or_none()
         return _report(row) if row is not None else None
+
+
+def _since(report: StatusReport, before: StatusReport | None) -> dict[str, datetime]:
+    """Since when each revision that a report tells is the one that is told."""
+    told = report.revisions
+    kept = before.revisions if before is not None else {}
+    return {
+        key: before.since.get(key, report.at) if before is not None and kept.get(key) == revision else report.at
+        for key, revision in told.items()
+    }
 
 
 def _report(row: RowMapping) -> StatusReport:

@@ -107,8 +107,9 @@ pod_counters = Table(
     Column("at", BigInteger, nullable=False),
     Column("restarts", BigInteger, nullable=False),
     Column("oom_kills", BigInteger, nullable=False),
+    Column("throttled", Integer, nullable=False, server_default=text("0")),
 )
-"""The counters of each pod's container as last pushed; no row = zeros."""
+"""The counters of each pod's container as last pushed; no row = zeros. ``throttled``: in how many pushes in a row it was."""
 
 incidents = Table(
     "incidents",
@@ -124,6 +125,34 @@ incidents = Table(
     Column("peak_bytes", BigInteger, nullable=False),
 )
 """OOM kills and restarts of a workload's container on one UTC day (days since 1970)."""
+
+recent_incidents = Table(
+    "recent_incidents",
+    metadata,
+    Column("cluster", Text, primary_key=True),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("namespace", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("container", Text, primary_key=True),
+    Column("pod", Text, primary_key=True),
+    Column("oom_kills", BigInteger, nullable=False),
+    Column("restarts", BigInteger, nullable=False),
+    Column("throttled", Integer, nullable=False),
+)
+"""What happened to a container when, of the last two days: by how much its counters grew with the push of that instant."""
+
+watched_changes = Table(
+    "watched_changes",
+    metadata,
+    Column("change_id", Text, primary_key=True),
+    Column("fleet", Text, nullable=False),
+    Column("begins", BigInteger, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("ix_watched_changes_fleet", "fleet", "outcome"),
+)
+"""Changes that the guard looks after, or has; ``outcome`` is empty while it does."""
 
 changes = Table(
     "changes",

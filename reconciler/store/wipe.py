@@ -11,6 +11,7 @@ from reconciler.store.tables import (
     pod_counters,
     push_sources,
     pushes,
+    recent_incidents,
     usage_clusters,
     usage_days,
     usage_hours,
@@ -56,7 +57,7 @@ def _forget_history(connection: Connection, cluster: str) -> None:
     for table in (usage_days, usage_hours):
         within = delete(table).where(table.c.key.between(bindparam("first"), bindparam("last")))
         execute_many(connection, within, ranges)
-    for other in (usage_clusters, incidents, pod_counters):
+    for other in (usage_clusters, incidents, recent_incidents, pod_counters):
         connection.execute(delete(other).where(other.c.cluster == cluster))
 
 

@@ -93,6 +93,7 @@ ROUTES: dict[str, Route] = {
     "POST /api/v1/agents/{agent_id}/commands/{command_id}/result": Route(None, {"status": "succeeded", "message": ""}),
     "GET /api/v1/agents/{agent_id}/scaling/desired": Route(None),
     "POST /api/v1/agents/{agent_id}/scaling/status": Route(None, REPORT),
+    "POST /api/v1/agents/{agent_id}/scaling/base": Route(None, {"revision": "a" * 40, "fields": []}),
     "POST /action/config/sync": Route("actions:write"),
     "POST /action/submitter/sync": Route("actions:write"),
     "POST /action/ingestor/sync": Route("actions:write"),

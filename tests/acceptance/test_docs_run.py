@@ -53,7 +53,7 @@ run by tests/integration/test_image.py."""
 NEED_A_CLUSTER = {"docs/install.md"}
 """Pages whose commands need a cluster: what they apply is held against a real kustomize by test_install_manifests.py."""
 
-NO_TABLE = {"init", "demo", "serve", "key create", "key revoke", "licence create"}
+NO_TABLE = {"init", "demo", "serve", "agent", "key create", "key revoke", "licence create"}
 
 BEGIN = "$ "
 COLUMNS = "100"

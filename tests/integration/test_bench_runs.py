@@ -11,7 +11,18 @@ def test_every_measure_runs_and_prints_what_is_wanted() -> None:
     words = [sys.executable, "-m", "bench", "--quick"]
     done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for heading in ("writer", "usage", "passes", "plan", "push", "desired", "polls", "prometheus", "recommendations"):
+    for heading in (
+        "writer",
+        "usage",
+        "passes",
+        "plan",
+        "push",
+        "desired",
+        "polls",
+        "prometheus",
+        "recommendations",
+        "agent",
+    ):
         assert f"== {heading}" in done.stdout
     for words_of in (
         "raw fast-import",

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
@@ -72,14 +73,16 @@ class Served:
 
 
 @contextmanager
-def serving(home: Path, *fleets: FleetRepo, database_url: str = "", clock: SetClock | None = None) -> Iterator[Served]:
-    """Serve ``fleets``; passes run only when the test says so."""
+def serving(
+    home: Path, *fleets: FleetRepo, database_url: str = "", clock: SetClock | None = None, **more: Any
+) -> Iterator[Served]:
+    """Serve ``fleets``; passes run only when the test says so. ``more``: settings."""
     clock = clock or SetClock()
     settings = Settings(
         fleet=",".join(str(fleet.bare) for fleet in fleets),
         database_url=SecretStr(database_url),
         state_dir=home / "server",
-        rate_limit="100000/minute",
+        **{"rate_limit": "100000/minute", **more},
     )
     with open_server(settings, interval=3600, passes=False, clock=clock) as server:
         for steward in server.stewards:

@@ -15,7 +15,10 @@ from pathlib import Path
 
 SERVE = """
 import json, os, sys, traceback
-from reconciler.cli import main
+from reconciler.cli import TABLE, Commands, main
+for name in TABLE:
+    if name != "agent":
+        Commands()[name]  # imported once, here
 
 def run(ask):
     os.environ.clear()

@@ -192,7 +192,7 @@ def test_partial_objects_carry_the_uid_that_was_observed() -> None:
     metadata = {one["kind"]: one["metadata"] for one in told["manifests"]}
     assert metadata["Deployment"]["uid"] == "u-1"
     assert "uid" not in metadata["HorizontalPodAutoscaler"]  # the agent makes that one
-    assert list(told) == ["revision", "cluster", "manifests"]
+    assert list(told) == ["revision", "cluster", "repository", "roots", "manifests"]
 
 
 def test_the_etag_changes_with_the_tree_and_with_the_uids_that_are_told() -> None:

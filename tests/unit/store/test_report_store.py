@@ -17,7 +17,7 @@ ONE, TWO = "1" * 40, "2" * 40
 
 def report(agent: str = "agent_1", revision: str = ONE, minutes: int = 0, **fields: Any) -> StatusReport:
     given = {"agent_id": agent, "cluster": "prod", "revision": revision, "at": AT + timedelta(minutes=minutes)}
-    return StatusReport.model_validate({**given, **fields})
+    return StatusReport.model_validate({"since": {"agent": given["at"]}, **given, **fields})
 
 
 def test_the_newest_report_about_a_cluster_is_read_back(engine: Engine) -> None:
@@ -29,7 +29,7 @@ def test_the_newest_report_about_a_cluster_is_read_back(engine: Engine) -> None:
     store.keep(report("agent_2", TWO, minutes=1))
     assert store.newest("prod") == report("agent_2", TWO, minutes=1)
     store.keep(report(minutes=2, objects=(said,)))
-    assert store.newest("prod") == report(minutes=2, objects=(said,))
+    assert store.newest("prod") == report(minutes=2, objects=(said,), since={"agent": AT})
     assert store.newest("elsewhere") is None
 
 
@@ -57,7 +57,7 @@ def test_a_proof_goes_to_the_newest_report_of_its_revision(engine: Engine) -> No
     store.keep(report())
     store.keep(report(minutes=1))
     store.prove(report(), ["c1"])
-    assert store.newest("prod") == report(minutes=1, proves=("c1",))
+    assert store.newest("prod") == report(minutes=1, proves=("c1",), since={"agent": AT})
 
 
 def test_what_was_proved_of_one_cluster_is_not_of_the_next(engine: Engine) -> None:
