@@ -80,7 +80,7 @@ TABLE: Mapping[str, Entry] = {
     "status": Entry(
         "status",
         "status",
-        "Print the fleet repo's revision, how much waits to be committed or is held, its agents, and every problem.",
+        "Print the fleet repo's revision, how much waits to be committed or is held, what became of the newest changes, what each cluster runs, its agents, and every problem.",
     ),
     "doctor": Entry(
         "doctor",

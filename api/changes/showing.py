@@ -24,7 +24,7 @@ def detail(recorded: Recorded, said: tuple[Given, ...], proofs: Sequence[RootPro
     """A change with everything that is known about it. ``proofs``: of its roots, as of now."""
     fields = _fields(recorded, said)
     edits = [edit for decision in fields["decisions"] for edit in decision["edits"]]
-    more = {"edits": edits, "times": _times(recorded), "message": recorded.change.message}
+    more: dict[str, Any] = {"edits": edits, "times": _times(recorded), "message": recorded.change.message}
     more["proof"] = _proof(recorded, proofs) if recorded.change.commit else None
     return ChangeDetail.model_validate(fields | more)
 

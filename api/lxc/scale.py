@@ -81,13 +81,16 @@ def _storage(server: Server, principal: Principal, body: IncreaseStorage) -> Non
             raise bad("vm_id", f"the root disk of container {body.vm_id} has no size that could grow")
         reason = f"{found.who} asked for {body.disk_size} GB more disk through the LXC API"
         wish = Wish(as_file(state), lambda _file: {ROOTFS: str(size + body.disk_size)}, reason)
-        grow = _grow(found, state, body.disk_size)
-        carry_out(found, wish, grow)
+        carry_out(found, wish, lambda: _grow(found, size + body.disk_size))
         server.metrics.lxc_scaled(body.vm_id, "scale_up", "storage")
 
 
-def _grow(found: Found, state: LXCState, by_gb: int) -> Callable[[], None]:
-    return lambda: found.proxmox.grow_rootfs(found.key, by_gb, digest=state.digest)
+def _grow(found: Found, to_gb: int) -> None:
+    """Up to that size, and no further where a pass has read the commit and grown it meanwhile."""
+    state = found.proxmox.container(found.key)
+    by_gb = to_gb - (whole_gb(state) or 0)
+    if by_gb > 0:
+        found.proxmox.grow_rootfs(found.key, by_gb, digest=state.digest)
 
 
 def _set(server: Server, found: Found, state: LXCState, step: _Step, call: Callable[[], None]) -> None:

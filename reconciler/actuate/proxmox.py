@@ -23,7 +23,7 @@ from reconciler.actuate.proxmox_calls import (
     mapping,
     rows,
 )
-from reconciler.actuate.proxmox_reading import configured, container_state, listed_state, node_state
+from reconciler.actuate.proxmox_reading import configured, container_state, is_shown, listed_state, node_state
 from reconciler.clock import Clock
 from reconciler.errors import TrimtabError
 from reconciler.model.lxc_container import ContainerKey, LXCContainer, LXCState, NodeState, Snapshot
@@ -75,15 +75,15 @@ class Proxmox:
         return tuple(listed_state(node, row, now) for row in listed if not row.get("template"))
 
     def node(self, node: str) -> NodeState:
-        """:raises NoNode: when there is none of that name."""
-        found = next((known for known in self.nodes() if known.node == node), None)
+        """:raises NoNode: when there is none of that name. :raises Stalled: when the token may not see what it has."""
+        found = next((row for row in rows(self._calls.get("nodes")) if row.get("node") == node), None)
         if found is None:
             raise NoNode(f"there is no node {node}")
-        return found
+        return node_state(found)
 
     def nodes(self) -> tuple[NodeState, ...]:
-        """All, those that are offline too. :raises Stalled: when the token may not see what they have."""
-        return tuple(node_state(row) for row in rows(self._calls.get("nodes")))
+        """All of which the token may see what they have, and those that are offline."""
+        return tuple(node_state(row) for row in rows(self._calls.get("nodes")) if is_shown(row))
 
     def allocated_memory_mb(self, node: str) -> int:
         """Σ configured memory of the node's running containers and virtual machines, MiB."""

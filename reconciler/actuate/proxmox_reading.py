@@ -55,21 +55,29 @@ def node_state(row: dict[str, Any]) -> NodeState:
 
     :raises Stalled: when the token may not see what an online one has.
     """
-    online = row.get("status") == "online"
-    if online and not (row.get("maxcpu") and row.get("maxmem")):
+    if not is_shown(row):
         raise Stalled(
             f"Proxmox VE does not show what the node {row.get('node')} has",
             hint="give the API token (and its user) the privilege Sys.Audit on /nodes",
         )
     return NodeState(
         node=str(row.get("node", "")),
-        online=online,
+        online=_is_online(row),
         cpus=int(row.get("maxcpu") or 0),
         memory_mb=int(row.get("maxmem") or 0) // _MIB,
         used_memory_mb=int(row.get("mem") or 0) // _MIB,
         cpu=float(row.get("cpu") or 0.0),
         uptime_seconds=int(row.get("uptime") or 0),
     )
+
+
+def is_shown(row: dict[str, Any]) -> bool:
+    """Whether a node of the list of nodes comes with what it has, or is offline, when there is nothing to show."""
+    return not _is_online(row) or bool(row.get("maxcpu") and row.get("maxmem"))
+
+
+def _is_online(row: dict[str, Any]) -> bool:
+    return row.get("status") == "online"
 
 
 def _state(key: ContainerKey, row: dict[str, Any], at: datetime) -> LXCState:

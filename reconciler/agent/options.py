@@ -4,7 +4,7 @@ Each platform has ``run(link, options, *, stop, clock, say, once)`` in its ``run
 or makes one round (push, then bring about what is asked) where ``once``, and then raises what went wrong.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
@@ -23,7 +23,7 @@ class KubernetesOptions:
     """``kubeconfig`` and ``context``: empty means the service account in a cluster, else kubectl's own defaults.
 
     ``namespace``: where the agent keeps its inventory; never empty. ``prometheus``: URL to read usage from where there is no
-    metrics.k8s.io; empty for none. ``dry_run``: the API server is asked to dry-run everything.
+    metrics.k8s.io; empty for none. ``prometheus_token``: sent to it as a bearer token. ``dry_run``: the API server is asked to dry-run everything.
     """
 
     cluster: str
@@ -32,6 +32,7 @@ class KubernetesOptions:
     namespace: str = NAMESPACE
     dry_run: bool = False
     prometheus: str = ""
+    prometheus_token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

@@ -68,12 +68,13 @@ class Trouble:
         self._last = said
         if isinstance(error, TrimtabError):
             level = self._say.error if isinstance(error, Stalled) else self._say.warning
-            level(f"{self._what} fails", error=error.message, next=error.hint or None, retry_in=round(retry_in, 1))
+            hint = {"next": error.hint} if error.hint else {}
+            level(f"trouble: {self._what}", error=error.message, **hint, retry_in=round(retry_in, 1))
         else:  # a defect: the place where it happened is wanted
-            self._say.exception(f"{self._what} fails", retry_in=round(retry_in, 1))
+            self._say.exception(f"trouble: {self._what}", retry_in=round(retry_in, 1))
 
     def over(self) -> None:
         """It went well."""
         if self._last:
-            self._say.info(f"{self._what} works again")
+            self._say.info(f"well again: {self._what}")
         self._last = ""

@@ -198,6 +198,7 @@ def agent(
             namespace=namespace or _own_namespace(),
             dry_run=dry_run,
             prometheus=prometheus,
+            prometheus_token=settings.prometheus_token.get_secret_value(),
         )
     elif platform == "docker":
         others = {"--cluster": cluster, "--kubeconfig": kubeconfig, "--context": context, "--namespace": namespace}

@@ -61,15 +61,25 @@ def smaller_of(change: Change) -> tuple[Sized, ...]:
 
 
 def evidence(
-    sized: Sequence[Sized], incidents: Iterable[Incident], span: Span, revert_on: Collection[str], stands: Stands
+    sized: Sequence[Sized],
+    span: Span,
+    *,
+    before: Sequence[Incident],
+    after: Sequence[Incident],
+    revert_on: Collection[str],
+    stands: Stands,
 ) -> str:
     """Why the change is to be reverted, in words for people; empty when there is nothing against it.
 
-    ``incidents``: those of its containers within ``span``, and in the same length of time before it. ``stands``: a value
-    that somebody has changed since is not to blame any more.
+    ``before`` and ``after``: the incidents of its containers that were known when ``span`` began, and those that came
+    later; counted are those within it, and in the same length of time before it. ``stands``: a value that somebody has
+    changed since is not to blame any more.
     """
     standing = [one for one in sized if stands(one.edit)]
-    known = [_with_incidents(key, members, incidents, span) for key, members in _by_container(standing).items()]
+    earliest = span.begins - (span.ends - span.begins)
+    earlier = [one for one in before if earliest <= one.at <= span.begins]
+    later = [one for one in after if span.begins <= one.at <= span.ends]
+    known = [_with_incidents(key, members, earlier, later) for key, members in _by_container(standing).items()]
     found = [why for watched in known if (why := _against(watched, revert_on))]
     if not found:
         return ""
@@ -118,13 +128,10 @@ def _by_container(sized: Iterable[Sized]) -> dict[tuple[WorkloadKey, str], list[
 
 
 def _with_incidents(
-    key: tuple[WorkloadKey, str], sized: Sequence[Sized], incidents: Iterable[Incident], span: Span
+    key: tuple[WorkloadKey, str], sized: Sequence[Sized], before: Sequence[Incident], after: Sequence[Incident]
 ) -> _Watched:
-    mine = [one for one in incidents if (one.workload, one.container) == key]
-    earliest = span.begins - (span.ends - span.begins)
-    after = sorted((one for one in mine if span.begins <= one.at <= span.ends), key=lambda one: one.at)
-    before = (one for one in mine if earliest <= one.at < span.begins)
-    return _Watched(key[0], key[1], tuple(sized), tuple(after), tuple(before))
+    mine = [tuple(one for one in some if (one.workload, one.container) == key) for some in (before, after)]
+    return _Watched(*key, sized=tuple(sized), before=mine[0], after=mine[1])
 
 
 def _against(watched: _Watched, revert_on: Collection[str]) -> str:

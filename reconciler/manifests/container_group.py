@@ -1,13 +1,13 @@
 """ContainerGroup files, ``docker/<host-pool>/<group>.yaml``: read strictly, and edited one value at a time."""
 
 import re
-from collections.abc import Collection, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from reconciler.errors import InputError, Where
-from reconciler.manifests import splice
-from reconciler.manifests.machine_forms import POLICY_ANNOTATION
-from reconciler.manifests.yaml_reader import KeyPath, Located, load_config
+from reconciler.manifests import splice, strict_file
+from reconciler.manifests.strict_file import POLICY_FIELD
+from reconciler.manifests.yaml_reader import Located, load_config
 from reconciler.model.container_group import API_VERSION, KIND, MOST_REPLICAS, ContainerGroup, GroupKey
 
 FOLDER: Final = "docker"
@@ -19,8 +19,6 @@ _RESERVED = frozenset({"trimtab", "kustomization"})
 """``trimtab/`` is the folder of a component, and ``kustomization.yaml`` means something to kustomize."""
 
 _SPEC: Final = ("hostPool", "replicas", "maxReplicasPerHost", "image", "lbPoolRef")
-_UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
-_LONGEST_TEXT = 500
 
 
 def is_group_name(text: str) -> bool:
@@ -58,81 +56,34 @@ def parse(text: bytes, *, path: str) -> ContainerGroup:
             "not the path of a container group", where=Where(path), hint=f"{FOLDER}/<host-pool>/<group>.yaml"
         )
     located = load_config(text, path=path)
-    top = _mapping(located, (), ("apiVersion", "kind", "metadata", "spec"))
-    for field, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
-        if top.get(field) != wanted:
-            raise _odd(located, (field,), f"should be {wanted}")
-    metadata = _mapping(located, ("metadata",), ("name", "labels", "annotations"))
-    spec = _mapping(located, ("spec",), _SPEC)
-    _same(located, ("metadata", "name"), metadata.get("name"), key[1], "the file's name")
-    _same(located, ("spec", "hostPool"), spec.get("hostPool"), key[0], "the folder's name")
+    strict_file.kind_of(located, API_VERSION, KIND)
+    metadata = strict_file.mapping(located, ("metadata",), ("name", "labels", "annotations"))
+    spec = strict_file.mapping(located, ("spec",), _SPEC)
+    strict_file.same(located, ("metadata", "name"), metadata.get("name"), key[1], "the file's name")
+    strict_file.same(located, ("spec", "hostPool"), spec.get("hostPool"), key[0], "the folder's name")
     return ContainerGroup(
         host_pool=key[0],
         name=key[1],
         replicas=_count(located, "replicas", spec.get("replicas"), least=0),
         max_replicas_per_host=_optional_count(located, "maxReplicasPerHost", spec.get("maxReplicasPerHost")),
-        image=_text(located, ("spec", "image"), spec.get("image")),
-        lb_pool_ref=_text(located, ("spec", "lbPoolRef"), spec.get("lbPoolRef")) or None,
-        policy=_policy(located, metadata),
+        image=strict_file.text(located, ("spec", "image"), spec.get("image")),
+        lb_pool_ref=strict_file.text(located, ("spec", "lbPoolRef"), spec.get("lbPoolRef")) or None,
+        policy=strict_file.policy_of(located, metadata),
     )
 
 
-def _policy(located: Located, metadata: Mapping[str, Any]) -> str:
-    for field in ("labels", "annotations"):
-        for name, value in _mapping(located, ("metadata", field), None).items() if metadata.get(field) else ():
-            if not isinstance(value, str):
-                raise _odd(located, ("metadata", field, name), "should be text", "put it in quotes")
-    annotations = metadata.get("annotations") or {}
-    return str(annotations.get(POLICY_ANNOTATION, ""))
-
-
-def _mapping(located: Located, at: KeyPath, keys: Collection[str] | None) -> dict[str, Any]:
-    """The mapping at ``at``, which has none but ``keys``."""
-    value = located.value
-    for step in at:
-        value = value.get(step)
-    if not isinstance(value, dict):
-        raise _odd(located, at, "should be a mapping")
-    for key in value:
-        if keys is not None and key not in keys:
-            raise _odd(located, (*at, key), "unknown field", f"there are {', '.join(keys)}")
-    return value
-
-
-def _same(located: Located, at: KeyPath, value: object, wanted: str, what: str) -> None:
-    if value != wanted:
-        raise _odd(
-            located, at, f"should be {wanted}, as {what} is" if value is None else f"{value!r} is not {what}, {wanted}"
-        )
-
-
 def _count(located: Located, field: str, value: object, *, least: int) -> int:
-    if type(value) is not int or not least <= value <= MOST_REPLICAS:
-        given = "is missing" if value is None else f"{value!r} is not a number of containers"
-        raise _odd(located, ("spec", field), given, f"a whole number from {least} to {MOST_REPLICAS}, without quotes")
-    return value
+    return strict_file.whole_number(located, ("spec", field), value, least=least, most=MOST_REPLICAS, of="containers")
 
 
 def _optional_count(located: Located, field: str, value: object) -> int | None:
     return None if value is None else _count(located, field, value, least=1)
 
 
-def _text(located: Located, at: KeyPath, value: object) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str) or not value or len(value) > _LONGEST_TEXT or _UNPRINTABLE.search(value):
-        raise _odd(located, at, f"{value!r} is no name", f"text without spaces, at most {_LONGEST_TEXT} characters")
-    return value
-
-
-def _odd(located: Located, at: KeyPath, message: str, hint: str = "") -> InputError:
-    return InputError(message, where=located.where(at), hint=hint)
-
-
 def fields_of(group: ContainerGroup) -> dict[str, str]:
     """A group's values by field, as they stand in its file."""
     values = {
-        f"metadata/annotations/{POLICY_ANNOTATION.replace('/', '~1')}": group.policy,
+        POLICY_FIELD: group.policy,
         "spec/hostPool": group.host_pool,
         REPLICAS: str(group.replicas),
         "spec/maxReplicasPerHost": str(group.max_replicas_per_host or ""),
@@ -156,12 +107,12 @@ def group_from(key: GroupKey, values: Mapping[str, str]) -> ContainerGroup:
             max_replicas_per_host=int(most) if most else None,
             image=values.get("spec/image", ""),
             lb_pool_ref=values.get("spec/lbPoolRef"),
-            policy=values.get(f"metadata/annotations/{POLICY_ANNOTATION.replace('/', '~1')}", ""),
+            policy=values.get(POLICY_FIELD, ""),
         )
     except (KeyError, ValueError) as error:
         raise InputError(f"not the values of a container group: {error}", where=Where("/".join(key))) from None
     for text in (group.image, group.lb_pool_ref or "", group.policy):
-        if len(text) > _LONGEST_TEXT or _UNPRINTABLE.search(text):
+        if not strict_file.is_plain(text):
             raise InputError(f"{text!r} is no name", where=Where("/".join(key)))
     return group
 

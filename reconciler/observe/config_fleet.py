@@ -1,10 +1,11 @@
 """trimtab.yaml: its fields, and the fleet that they make."""
 
 import re
+from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from reconciler.manifests.yaml_reader import KeyPath, Located
 from reconciler.model.action import SizingParameters
@@ -174,12 +175,20 @@ class RightsizingFields(SizingFields):
     keep_limit_ratio: bool = SizingParameters().keep_limit_ratio
 
 
+def _or_off(value: object, otherwise: ValidatorFunctionWrapHandler) -> timedelta | None:
+    """``0m`` switches the guard off; any other duration is longer than that."""
+    if isinstance(value, str) and re.fullmatch(r"0+[wdhms]", value.strip()):
+        return timedelta(0)
+    found: timedelta | None = otherwise(value)
+    return found
+
+
 class GuardFields(Section):
-    observe: Duration | None = None
+    observe: Annotated[Duration | None, WrapValidator(_or_off)] = None
     revert_on: list[Literal["oomKill", "crashLoop", "throttling"]] = list(Guard().revert_on)
 
     def model(self) -> Guard:
-        seconds = int(self.observe.total_seconds()) if self.observe else Guard().observe_seconds
+        seconds = Guard().observe_seconds if self.observe is None else int(self.observe.total_seconds())
         return Guard(observe_seconds=seconds, revert_on=tuple(dict.fromkeys(self.revert_on)))
 
 

@@ -29,8 +29,14 @@ def apply_health(policy: ScalingPolicy, state: PolicyState | None, report: Statu
         return "failed"
     if policy.spec.runtime != "kubernetes":
         return "applied" if state.revision and state.proved else "pending"
-    if state.sync != "agent":
-        return "applied" if state.objects and _is_proved(state, report) else "pending"
+    return _by_agent(state, report) if state.sync == "agent" else _by_others(state, report)
+
+
+def _by_others(state: PolicyState, report: StatusReport | None) -> ApplyHealth:
+    return "applied" if state.objects and _is_proved(state, report) else "pending"
+
+
+def _by_agent(state: PolicyState, report: StatusReport | None) -> ApplyHealth:
     said = [found.status for found in _reported(state, report)]
     if "failed" in said:
         return "failed"

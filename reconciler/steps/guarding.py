@@ -52,11 +52,10 @@ def watch(house: House, change: Change) -> None:
     sized = smaller_of(change)
     if not sized or change.applied_at is not None or house.stores.watched.is_known(change.id):
         return
-    begins = house.now()
+    begins = house.now()  # what is known by now was before, whatever the clocks of those who pushed it say
     workloads, clusters = {one.workload for one in sized}, {one.workload.cluster for one in sized}
     before = house.stores.watched.incidents(clusters, workloads, begins - RECENT)
-    earlier = tuple(one for one in before if one.at < begins)
-    house.stores.watched.begin(Watch(change_id=change.id, fleet=house.name, begins=begins, before=earlier))
+    house.stores.watched.begin(Watch(change_id=change.id, fleet=house.name, begins=begins, before=tuple(before)))
 
 
 def guard(house: House, head: str) -> Guarded:
@@ -137,11 +136,19 @@ def _ends(one: Watch, change: Change, settings: Guard) -> datetime:
 def _why(house: House, head: str, one: Watch, change: Change, span: Span, settings: Guard) -> str:
     sized = smaller_of(change)
     workloads, clusters = {each.workload for each in sized}, {each.workload.cluster for each in sized}
-    after = house.stores.watched.incidents(clusters, workloads, one.begins)
+    known = set(one.before)
+    after = [i for i in house.stores.watched.incidents(clusters, workloads, one.begins) if i not in known]
     if not after:
         return ""
     standing = _standing(house, head, sized)
-    return evidence(sized, (*one.before, *after), span, settings.revert_on, lambda edit: _stands(standing, edit))
+    return evidence(
+        sized,
+        span,
+        before=one.before,
+        after=after,
+        revert_on=settings.revert_on,
+        stands=lambda edit: _stands(standing, edit),
+    )
 
 
 def _standing(house: House, head: str, sized: tuple[Sized, ...]) -> dict[str, Mapping[ValueAt, str]]:

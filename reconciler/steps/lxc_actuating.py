@@ -7,9 +7,10 @@ locked, or its node has no room, it is tried again with growing pauses.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from reconciler.actuate.proxmox import NoContainer, NoNode, Proxmox, Refused
 from reconciler.commit.history import LandedCommit
@@ -28,6 +29,10 @@ from reconciler.steps.scene import read_fleet_of
 from reconciler.steps.view import View
 
 _MEMORY = "lxc actuated"
+
+_SOON = timedelta(seconds=10)
+_TAKEN_OVER = timedelta(minutes=20)
+"""Longer than a task of Proxmox VE is waited for."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,9 @@ class _Work:
         if before.pauses.goes_on(self._now):
             self.states[file.key] = before
             return
+        if newest is not None and not before.settled and self._is_at_work(newest):
+            self.states[file.key] = ContainerState(sha, pauses=Pauses(0, self._now + _SOON))
+            return
         try:
             self.states[file.key] = self._brought(file, node, before)
         except (Refused, NoContainer, NoNode) as error:
@@ -157,6 +165,14 @@ class _Work:
             self._wait(file.key, before, told, error)
         if self.states[file.key].settled:
             applied(self._house, self._of(file), self._found)
+
+    def _is_at_work(self, newest: LandedCommit) -> bool:
+        """Whether somebody asked for it through the LXC API, which calls Proxmox VE itself; one that does not come back is
+        taken over."""
+        if newest.kind != "change" or newest.trailers.policy or newest.trailers.action:
+            return False
+        change = self._house.stores.changes.find(newest.trailers.change)
+        return change is not None and change.state in ("committed", "failed") and self._now - newest.at < _TAKEN_OVER
 
     def _brought(self, file: LXCContainer, node: NodeSeen, before: ContainerState) -> ContainerState:
         """:raises TrimtabError: when Proxmox VE does not do it."""
@@ -176,9 +192,28 @@ class _Work:
         cores = file.cores if file.cores != exact.cores else None
         memory = file.memory_mb if file.memory_mb != exact.memory_mb else None
         look_again(self._house, file.node)
-        self._proxmox.set_resources(file.key, cores=cores, memory_mb=memory, digest=exact.digest)
+        if cores is not None or memory is not None:
+            with self._unless_changed(exact):
+                self._proxmox.set_resources(file.key, cores=cores, memory_mb=memory, digest=exact.digest)
+            exact = self._proxmox.container(file.key)
         if by := _growth(file, exact):
-            self._proxmox.grow_rootfs(file.key, by)
+            with self._unless_changed(exact):
+                self._proxmox.grow_rootfs(file.key, by, digest=exact.digest)
+
+    @contextmanager
+    def _unless_changed(self, read: LXCState) -> Iterator[None]:
+        """A refusal counts only where the container still is as it was ``read``.
+
+        :raises NotNow: when somebody has changed or locked it in between.
+        """
+        try:
+            yield
+        except Refused as error:
+            now = self._proxmox.container((read.node, read.vmid))
+            if now.lock or now.digest != read.digest:
+                why = f"locked ({now.lock})" if now.lock else "changed by somebody else"
+                raise NotNow(f"container {read.node}/{read.vmid} was {why} meanwhile: {error.message}") from error
+            raise
 
     def _may(self, file: LXCContainer, exact: LXCState, node: NodeSeen) -> None:
         """:raises NotNow: while the container is locked, or its node has not what the file asks for."""

@@ -222,12 +222,17 @@ def _known(connection: Connection, cluster: str, pods: set[str]) -> dict[Counter
 
 def _add(so_far: OomRecord | None, workload: WorkloadKey, container: PodContainer, before: _Counted) -> OomRecord:
     so_far = so_far or OomRecord(workload=workload, container=container.name)
+    restarts = _growth(before.restarts, container.restart_count)
     kills = _growth(before.oom_kills, container.oom_kills)
+    if (
+        container.oom_kills < before.oom_kills
+    ):  # an agent that was started anew: it sees the last kill, which may be counted
+        kills = min(kills, restarts)
     return OomRecord(
         workload=workload,
         container=container.name,
         oom_kills=so_far.oom_kills + kills,
-        restarts=so_far.restarts + _growth(before.restarts, container.restart_count),
+        restarts=so_far.restarts + restarts,
         peak_bytes=max(so_far.peak_bytes, _peak_bytes(container) if kills else 0),
     )
 

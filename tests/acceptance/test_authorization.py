@@ -21,6 +21,7 @@ from reconciler.model.access import SCOPES, Scope, grants
 from reconciler.model.agent import Command, DockerScale
 from reconciler.model.run import Heartbeat, Run, RunAction
 from support.fleets import FleetRepo, fleet_yaml, new_fleet
+from support.proxmox import Pve, proxmox
 from support.recommended import recommendation
 from support.served import Served, serving
 
@@ -32,6 +33,7 @@ PUBLIC = {
     "GET /healthz",
     "GET /readyz",
     "GET /metrics",
+    "GET /health/check",
     "GET /openapi.json",
     "GET /docs",
     "GET /docs/oauth2-redirect",
@@ -58,6 +60,12 @@ class Route:
     about_one: bool = False
     query: dict[str, str] | None = None
     bearer_only: bool = False
+    query_key: bool = False
+
+
+def lxc(scope: Scope, body: Any = None, *, about_one: bool = True, **query: str) -> Route:
+    """A route of the LXC API, which takes a key in the query, too."""
+    return Route(scope, body, about_one, query or None, query_key=True)
 
 
 ROUTES: dict[str, Route] = {
@@ -94,6 +102,18 @@ ROUTES: dict[str, Route] = {
     "GET /api/v1/agents/{agent_id}/scaling/desired": Route(None),
     "POST /api/v1/agents/{agent_id}/scaling/status": Route(None, REPORT),
     "POST /api/v1/agents/{agent_id}/scaling/base": Route(None, {"revision": "a" * 40, "fields": []}),
+    "GET /routes": lxc("lxc:read", about_one=False),
+    "POST /scale/cores": lxc("lxc:write", {"vm_id": 104, "cores": 4}),
+    "POST /scale/ram": lxc("lxc:write", {"vm_id": 104, "memory": 2048}),
+    "POST /scale/storage/increase": lxc("lxc:write", {"vm_id": 104, "disk_size": 5}),
+    "POST /snapshot/create": lxc("lxc:write", {"vm_id": 104, "snapshot_name": f"{MARK}-2"}),
+    "GET /snapshot/list": lxc("lxc:read", vm_id="104"),
+    "POST /snapshot/rollback": lxc("lxc:write", {"vm_id": 104, "snapshot_name": MARK}),
+    "POST /clone/create": lxc("lxc:write", {"vm_id": 104, "new_vm_id": 105, "new_vm_name": MARK}),
+    "DELETE /clone/delete": lxc("lxc:write", {"vm_id": 104}),
+    "GET /resource/vm/status": lxc("lxc:read", vm_id="104"),
+    "GET /resource/vm/config": lxc("lxc:read", vm_id="104"),
+    "GET /resource/node/status": lxc("lxc:read", node_name="pve1"),
     "POST /action/config/sync": Route("actions:write"),
     "POST /action/submitter/sync": Route("actions:write"),
     "POST /action/ingestor/sync": Route("actions:write"),
@@ -148,11 +168,20 @@ class Stage:
         )
 
 
+@pytest.fixture(scope="module")
+def pve() -> Iterator[Pve]:
+    with proxmox() as running:
+        yield running
+
+
 @pytest.fixture
-def stage(repo: FleetRepo, database_url: str, tmp_path: Path) -> Iterator[Stage]:
+def stage(repo: FleetRepo, database_url: str, tmp_path: Path, pve: Pve) -> Iterator[Stage]:
     mine = replace(repo, bare=tmp_path / "fleet.git")
     shutil.copytree(repo.bare, mine.bare)
-    with serving(tmp_path, mine, database_url=database_url) as served:
+    pve.clear()
+    container = pve.add(104, hostname=MARK)
+    container.snapshots[MARK] = dict(container.config, snaptime=1735020000)
+    with serving(tmp_path, mine, database_url=database_url, **pve.settings) as served:
         policy = {
             **POLICY,
             "name": f"{MARK} one",
@@ -259,6 +288,7 @@ def test_every_route_is_listed_with_who_may_use_it(tmp_path: Path) -> None:
         security = documented[template][method.lower()]["security"]
         expected = [{"agent": []}] if route.scope is None else [{"bearer": [route.scope]}, {"apiKey": [route.scope]}]
         expected = expected[:1] if route.bearer_only else expected
+        expected += [{"apiKeyQuery": [route.scope]}] if route.query_key else []
         assert security == expected, f"{name} is documented to need something else"
 
 
@@ -321,6 +351,8 @@ def _still_there(stage: Stage) -> None:
     stores = stage.served.server.stores
     policy = stage.ask("GET /api/v1/scaling/policies/{policy_id}", stage.served.key("scaling:read")).json()
     assert (policy["name"], policy["maxReplicas"]) == (f"{MARK} one", 10)
+    kept = stage.ask("GET /resource/vm/config", stage.served.key("lxc:read")).json()["data"]
+    assert (kept["cores"], kept["memory_mb"]) == (2, 1024)
     change = stage.ask("GET /api/v1/changes/{change_id}", stage.served.key("changes:read")).json()
     assert change["state"] == "held"
     (action,) = stage.ask("GET /action/configs", stage.served.key("actions:read")).json()["data"]

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from reconciler.gate.windows import check_window
 from reconciler.manifests.container_group import parse, path_for
 from reconciler.observe.git_state import read_fleet
 from reconciler.settings import Settings
+from support.proxmox import TOKEN, proxmox
 from support.scraped import shop
 from support.trees import Files
 
@@ -210,20 +211,23 @@ def reader(pristine: tuple[Path, Path, str]) -> Path:
 SERVED = {"docs/actions.md", "docs/agents.md", "docs/policies.md", "docs/recommendations.md", "docs/server.md"}
 """Pages whose commands ask a server: it serves the demo's fleet at ``$URL``, and ``$KEY`` may do everything."""
 
+ON_PROXMOX = {"docs/lxc.md"}
+"""Pages whose commands ask a server that has a Proxmox VE: container 104 on the node pve1 is there."""
+
 SCANNED = {"docs/prometheus.md"}
 """Pages whose commands look at a Prometheus, at ``$PROMETHEUS``."""
 
 
 @contextmanager
-def served(home: Path) -> Iterator[dict[str, str]]:
-    """A server beside the reader's shell, and what the reader has set for it.
+def served(home: Path, more: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """A server beside the reader's shell, with ``more`` set for it, and what the reader has set.
 
     What the hour asks for (a namespace that sleeps now) is committed before, so that the branch stands still while it is read.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    settings = in_demo(home)
+    settings = in_demo(home) | more
     words = ["trimtab", "key", "create", "--org", "example", "--name", "reader", "--scope", "admin"]
     env = environment(home) | settings
     key = subprocess.run(words, env=env, cwd=home, capture_output=True, text=True, check=True).stdout.strip()
@@ -240,6 +244,18 @@ def served(home: Path) -> Iterator[dict[str, str]]:
         assert server.wait(timeout=30) == 0, (home / "server.log").read_text()
 
 
+@pytest.fixture
+def pve() -> Iterator[dict[str, str]]:
+    """A Proxmox VE, by the settings of a server that has it."""
+    with proxmox() as running:
+        running.add(104)
+        yield {
+            "TRIMTAB_PROXMOX_URL": running.url,
+            "TRIMTAB_PROXMOX_TOKEN": TOKEN,
+            "TRIMTAB_PROXMOX_VERIFY": running.ca,
+        }
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if steps(page)])
 def test_every_command_does_what_the_page_says(page: str, reader: Path, request: pytest.FixtureRequest) -> None:
     """README's first steps start from nothing; the other pages are read in the checkout of the demo's fleet."""
@@ -247,7 +263,8 @@ def test_every_command_does_what_the_page_says(page: str, reader: Path, request:
     where, settings = (reader, {}) if page == "README.md" else (reader / "demo/fleet", in_demo(reader))
     if page in SCANNED:
         settings |= {"PROMETHEUS": request.getfixturevalue("prometheus")(shop()).url}
-    with served(reader) if page in SERVED else nullcontext(settings) as settings:
+    more: dict[str, str] = request.getfixturevalue("pve") if page in ON_PROXMOX else {}
+    with served(reader, more) if page in SERVED | ON_PROXMOX else nullcontext(settings) as settings:
         _follow(told, reader, where, settings)
 
 

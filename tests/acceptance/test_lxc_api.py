@@ -38,7 +38,9 @@ class House:
     """The header of a key that may everything."""
 
     def ask(self, method: str, path: str, body: Any = None, **query: object) -> Any:
-        return self.served.client.request(method, path, json=body, params=query, headers={"X-API-Key": self.key})
+        return self.served.client.request(
+            method, path, json=body, params=query or None, headers={"X-API-Key": self.key}
+        )
 
     def head(self) -> str:
         return git(self.repo.bare, "rev-parse", "main")
@@ -83,7 +85,7 @@ def test_cores_are_committed_first_and_then_set(house: House) -> None:
     file = house.file()
     assert file["spec"] == {"node": "pve1", "cores": 4, "memoryMB": 1024, "rootfsGB": 8, "hostname": "ct104"}
     subject, *_ = message = house.message().splitlines()
-    assert subject == "Give container pve1/104 4 cores"
+    assert subject == "Give pve1/104 4 cores"
     assert "Why: pat asked for 4 cores through the LXC API" in message
     assert any("2 → 4" in line for line in message) and any(line.startswith("Trimtab-Change: ") for line in message)
     assert house.rows() == [("lxc", "apply", "pat asked for 4 cores through the LXC API")]
@@ -169,9 +171,11 @@ def test_a_call_that_fails_reverts_the_commit(house: House) -> None:
 
 def test_a_task_that_fails_reverts_the_commit_too(house: House) -> None:
     house.ask("POST", "/scale/cores", {"vm_id": 104, "cores": 4})
-    house.pve.fake.fail("PUT", "/104/resize", 500, "unable to resize: no space left on device")
+    house.pve.fake.ct(104).config["rootfs"] = "ceph-pool:vm-104-disk-0,size=8G"
+    house.pve.fake.add_ceph_storage()
+    house.pve.fake.ceph_down()
     answer = house.ask("POST", "/scale/storage/increase", {"vm_id": 104, "disk_size": 5})
-    assert answer.status_code == 500 and "no space left on device" in answer.json()["details"]
+    assert answer.status_code == 500 and "couldn't connect to the cluster" in answer.json()["details"]
     assert house.file()["spec"]["rootfsGB"] == 8 and house.file()["spec"]["cores"] == 4
 
 
@@ -295,7 +299,7 @@ def test_a_container_is_deleted_with_its_file(house: House) -> None:
     answer = house.ask("DELETE", "/clone/delete", {"vm_id": 105})
     assert answer.json() == {"status": "success", "message": "Deleted VM 105"}
     assert house.pve.fake.ct(105) is None and house.file("lxc/pve1/105.yaml") is None
-    assert house.message().splitlines()[0] == "Delete container pve1/105"
+    assert house.message().splitlines()[0] == "Delete pve1/105"
     assert house.ask("DELETE", "/clone/delete", {"vm_id": 104}).status_code == 200
     assert house.pve.fake.ct(104) is None
     assert house.rows()[-1] == ("lxc", "apply", "pat had container 104 deleted through the LXC API")

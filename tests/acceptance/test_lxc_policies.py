@@ -233,6 +233,22 @@ def test_a_locked_container_gets_its_size_when_the_lock_is_gone(
     assert pve.there[KEY].cores == 4
 
 
+def test_a_container_that_somebody_changes_meanwhile_is_looked_at_again_and_not_reverted(
+    served: Served, repo: FleetRepo, pve: FakeContainers
+) -> None:
+    live(served)
+    passes(served)
+    repo.pull()
+    repo.write(FILE, (repo.work / FILE).read_text().replace("cores: 2", "cores: 4").replace("GB: 8", "GB: 10"))
+    repo.commit()
+    pve.use(*KEY, cpu=100)
+    pve.meanwhile = lambda: pve.change(*KEY, rootfs_gb=10.0)
+    passes(served, 2)
+    has = pve.there[KEY]
+    assert (has.cores, has.rootfs_gb) == (4, 10.0)
+    assert [call[0] for call in pve.calls] == ["set", "set"], "the disk has grown already"
+
+
 def test_memory_that_the_node_has_not_is_never_given(served: Served, repo: FleetRepo, pve: FakeContainers) -> None:
     policy_id = live(served, cpu_target_percent=None, memory_target_percent=50, max_memory_mb=8192)
     pve.add("pve1", 105, memory_mb=15000)

@@ -441,14 +441,13 @@ def test_an_unknown_target_is_created_and_says_that_it_does_nothing(served: Serv
     refused(served.client.post(f"{POLICIES}/{nowhere}/rollback"), 400, None, "nothing to roll back")
 
 
-def test_a_policy_of_a_runtime_that_nothing_is_rendered_for_says_so(served: Served, repo: FleetRepo) -> None:
+def test_an_lxc_policy_without_proxmox_says_what_to_set(served: Served, repo: FleetRepo) -> None:
     made = post(served, runtime="lxc", targetRef="pve1/104", dryRun=False)["id"]
     before = repo.head()
-    assert "nothing is rendered for runtime lxc" in get(served, made)["conflict"]
     served.reconcile()
     assert repo.head() == before
     shown = get(served, made)
-    assert "nothing is rendered for runtime lxc" in shown["conflict"]
+    assert shown["conflict"] == "no Proxmox VE is configured: set TRIMTAB_PROXMOX_URL"
     assert shown["applyMessage"] == shown["conflict"]
 
 

@@ -21,6 +21,7 @@ from schemathesis.checks import (
 from schemathesis.config import SchemathesisConfig
 
 from support.fleets import fleet_yaml, new_fleet
+from support.proxmox import Pve, proxmox
 from support.recommended import recommendation
 from support.served import Served, serving
 
@@ -50,9 +51,17 @@ HARD_TO_REACH = {"POST /api/v1/agents/{agent_id}/commands/{command_id}/result"}
 """Operations whose success is another test's; here they are refused in every documented way."""
 
 
+@pytest.fixture(scope="module")
+def pve() -> Iterator[Pve]:
+    with proxmox() as running:
+        yield running
+
+
 @pytest.fixture
-def served(tmp_path: Path, database_url: str) -> Iterator[Served]:
-    """acme, with an agent, a policy that has landed, and a change that waits for approval."""
+def served(tmp_path: Path, database_url: str, pve: Pve) -> Iterator[Served]:
+    """acme, with an agent, a policy that has landed, a change that waits for approval, and the containers of pve1."""
+    pve.clear()
+    pve.add(104)
     root = "clusters/prod"
     files = {
         "trimtab.yaml": fleet_yaml(f"{{name: prod, path: {root}}}", extra="  hostPools: [{name: web-pool}]\n"),
@@ -64,7 +73,7 @@ def served(tmp_path: Path, database_url: str) -> Iterator[Served]:
             "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: []\n"
         ),
     }
-    with serving(tmp_path, new_fleet(tmp_path, files), database_url=database_url) as running:
+    with serving(tmp_path, new_fleet(tmp_path, files), database_url=database_url, **pve.settings) as running:
         for name in ("one", "two"):
             policy = POLICY | {"name": name, "targetRef": f"shop/{name}", "approvalRequired": name == "two"}
             assert running.client.post("/api/v1/scaling/policies", json=policy).status_code == 201
@@ -125,6 +134,9 @@ def _ask(case: Case, served: Served) -> int:
         case.path_parameters[name] = known[name]
     if case.path == "/action/config" and there:
         case.query["id"] = _action_config(served)
+    for name, value in ({"vm_id": 104, "node_name": "pve1"} if there else {}).items():
+        if name in case.query:
+            case.query[name] = value
     if case.path.endswith("/commands") and _would_wait(case.query.get("wait", 25)):
         case.query["wait"] = 0
     if isinstance(case.body, dict) and "timestamp" in case.body and len(str(case.body["timestamp"])) > 20:

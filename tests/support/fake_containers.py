@@ -1,5 +1,6 @@
 """Proxmox VE as a pass sees it, in memory: nodes, containers and what was asked of them; fails when told to."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,8 @@ class FakeContainers:
     calls: list[tuple[object, ...]] = field(default_factory=list)
     refuses: str = ""
     away: bool = False
+    meanwhile: Callable[[], None] | None = None
+    """What somebody else does just before the next change."""
     questions: int = 0
 
     def add_node(self, name: str, *, cpus: int = 8, memory_mb: int = 16384, online: bool = True) -> None:
@@ -41,7 +44,8 @@ class FakeContainers:
 
     def change(self, node: str, vmid: int, **values: Any) -> None:
         """What somebody else does to a container."""
-        self.there[node, vmid] = self.there[node, vmid].model_copy(update=values)
+        before = self.there[node, vmid]
+        self.there[node, vmid] = before.model_copy(update={"digest": f"{before.digest}+", **values})
 
     def close(self) -> None:
         """Nothing is open."""
@@ -77,18 +81,22 @@ class FakeContainers:
     ) -> None:
         if cores is None and memory_mb is None:
             return
-        assert digest, "a config is only changed where it still is the one that was read"
-        self._changes("set", key, cores, memory_mb)
-        given = {"cores": cores, "memory_mb": memory_mb}
-        self.there[key] = self.there[key].model_copy(update={n: v for n, v in given.items() if v is not None})
+        self._changes("set", key, cores, memory_mb, digest=digest)
+        self.change(*key, **{n: v for n, v in (("cores", cores), ("memory_mb", memory_mb)) if v is not None})
 
-    def grow_rootfs(self, key: ContainerKey, by_gb: int) -> None:
-        self._changes("grow", key, by_gb)
+    def grow_rootfs(self, key: ContainerKey, by_gb: int, *, digest: str = "") -> None:
+        self._changes("grow", key, by_gb, digest=digest)
         self.change(*key, rootfs_gb=(self.there[key].rootfs_gb or 0) + by_gb)
 
-    def _changes(self, *call: object) -> None:
+    def _changes(self, what: str, key: ContainerKey, *call: object, digest: str) -> None:
         self._asked()
-        self.calls.append(call)
+        self.calls.append((what, key, *call))
+        if meanwhile := self.meanwhile:
+            self.meanwhile = None
+            meanwhile()
+        assert digest, "a config is only changed where it still is the one that was read"
+        if digest != self.there[key].digest:
+            raise Refused("detected modified configuration - file changed by other user? Try again.")
         if self.refuses:
             raise Refused(self.refuses)
 

@@ -46,7 +46,8 @@ class KubeDouble:
     def put(self, obj: Mapping[str, Any], *, manager: str = "") -> Json:
         """Create or replace an object, status and all, with its namespace; gives it as stored.
 
-        :param manager: who then owns its fields by Update; nobody when empty
+        :param manager: who then owns its fields by Update; when empty nobody does, and the first apply finds
+            that ``before-first-apply`` has them
         :raises Refused: when the API server would not take it
         """
         body = json.loads(json.dumps(obj))

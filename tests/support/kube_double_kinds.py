@@ -85,7 +85,7 @@ _EMPTY: Final[dict[str, Json]] = {
     "HorizontalPodAutoscaler": {"scaleTargetRef": {"kind": "", "name": ""}, "maxReplicas": 0},
     "Pod": {"containers": None},
     "LimitRange": {"limits": None},
-    **dict.fromkeys(["ResourceQuota", "PodDisruptionBudget", "Service", "Namespace", "Node", "NetworkPolicy"], {}),
+    **{kind: {} for kind in ("ResourceQuota", "PodDisruptionBudget", "Service", "Namespace", "Node", "NetworkPolicy")},
 }
 
 

@@ -168,7 +168,7 @@ class State:
         new, unknown = self._settled(resource, name, held, body, writing)
         by = Manager(writing.manager, "Update", resource.api_version, writing.subresource)
         owners = held.owners if held else {}
-        if writing.manager:
+        if writing.manager and (owners or not held or writing.subresource == "everything"):
             owners = updated(
                 before, new, resource.shape, owners, by,
                 api_version=resource.api_version, now=self._now(), ignored=_ignored(resource, writing),
@@ -211,12 +211,23 @@ class State:
         by = Manager(writing.manager, "Apply", "", writing.subresource)
         try:
             return applied(
-                _without_managers(held.obj) if held else {}, body, resource.shape, held.owners if held else {}, by,
+                _without_managers(held.obj) if held else {}, body, resource.shape, self._owners(resource, held), by,
                 api_version=resource.api_version, now=self._now(),
                 ignored=_ignored(resource, writing), force=writing.force,
             )  # fmt: skip
         except Conflicting as conflicting:
             raise _conflict(conflicting) from None
+
+    def _owners(self, resource: Resource, held: _Held | None) -> Owners:
+        """Who owns what before an apply: of an object that nobody was noted for, ``before-first-apply`` has all
+        (``managedfields/internal/skipnonapplied.go``)."""
+        if held is None or held.owners:
+            return held.owners if held else {}
+        return updated(
+            empty(resource), _without_managers(held.obj), resource.shape, {},
+            Manager("before-first-apply", "Update", resource.api_version),
+            api_version=resource.api_version, now=self._now(), ignored=_ignored(resource, Writing("")),
+        )  # fmt: skip
 
     def delete(self, resource: Resource, name: Name, options: Mapping[str, Any], *, dry_run: bool) -> Json:
         with self.lock:

@@ -76,6 +76,7 @@ class Pve:
         fake.nodes.clear()
         fake.nodes["pve1"] = {"online": True}
         fake.regain_quorum()
+        fake.ceph_recover()
         fake.time_scale = 0.0
         fake.acl = None
         fake.grant("trimtab@pve!fleet", "/", *PRIVILEGES)

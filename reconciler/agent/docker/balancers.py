@@ -23,7 +23,7 @@ OWN_TEMPLATE: Final = "template:"
 MARK: Final = "Written by Trimtab"
 NEW_FILE_MODE: Final = 0o644
 _ANYWHERE: Final = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
-_REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ODD: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,6 @@ class Balancers:
         for ref, (kind, _) in self._files.items():
             if kind not in BUILT_IN and not kind.startswith(OWN_TEMPLATE):
                 raise Stalled(f"--lb {ref}: {kind!r} is no kind of load balancer", hint=_KINDS)
-            if not _REF.fullmatch(ref):
-                raise Stalled(
-                    f"--lb {ref!r}: letters, digits, '-', '_' and '.' only", hint="rename the pool's lbPoolRef"
-                )
             self._render(ref, "none", ())
 
     def knows(self, ref: str) -> bool:
@@ -104,16 +100,21 @@ class Balancers:
         )
         try:
             template = sandbox.from_string(source.read_text(encoding="utf-8"))
-            return template.render(ref=ref, group=group, servers=servers).encode()
+            return template.render(ref=ref, pool=pool_of(ref), group=group, servers=servers).encode()
         except (OSError, ValueError, TemplateError) as error:
             line = getattr(error, "lineno", None)
             where = f"{source}:{line}" if line else str(source)
             raise Stalled(
-                f"--lb {ref}: {where}: {error}", hint="it is given ref, group and servers (name, address)"
+                f"--lb {ref}: {where}: {error}", hint="it is given ref, pool, group and servers (name, address)"
             ) from error
 
 
 _KINDS: Final = "traefik, haproxy, nginx, or template:FILE for a Jinja2 template of your own"
+
+
+def pool_of(ref: str) -> str:
+    """What the pool is called in the balancer's own file: ``web`` of ``haproxy/web``, without what such names cannot have."""
+    return _ODD.sub("-", ref.rstrip("/").rpartition("/")[2]) or "pool"
 
 
 def servers_of(inspected: Iterable[Mapping[str, Any]]) -> tuple[Server, ...]:

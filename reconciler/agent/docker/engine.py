@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -15,7 +16,8 @@ from reconciler.errors import RetryLater, Stalled, TrimtabError
 
 Json = dict[str, Any]
 
-SOCKET: Final = "unix:///var/run/docker.sock"
+UNIX: Final = "unix://"
+SOCKET: Final = f"{UNIX}/var/run/docker.sock"
 AWAY_SECONDS: Final = 1.0
 TIMEOUT_SECONDS: Final = 30
 CONNECTIONS: Final = 48
@@ -66,7 +68,10 @@ class Engine:
     def statistics(self, container: str) -> Json:
         """One reading of its counters, at once; :raises NoContainer:"""
         with self._asked() as client:
-            return dict(client.stats(container, stream=False, one_shot=True))
+            try:
+                return dict(client.stats(container, stream=False, one_shot=True))
+            except requests.JSONDecodeError:
+                raise NoContainer(f"{container} ended while its counters were read") from None
 
     def image_id(self, reference: str) -> str:
         """The image that a name stands for now; empty when there is none."""
@@ -139,6 +144,11 @@ class Engine:
             client.close()
 
     def _connected(self) -> APIClient:
+        if self.host.startswith(UNIX):
+            # The client leaves a socket behind whenever it cannot connect; where nobody answers, it does not get to try.
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.settimeout(TIMEOUT_SECONDS)
+                probe.connect(self.host.removeprefix(UNIX))
         with self._lock:
             if self._client is None:
                 known = kwargs_from_env(environment=self._environment)
@@ -160,7 +170,7 @@ class Engine:
             raise self._away(error) from error
 
     def _away(self, error: BaseException) -> TrimtabError:
-        path = self.host.removeprefix("unix://")
+        path = self.host.removeprefix(UNIX)
         number = _errno(error)
         if number in (errno.EACCES, errno.EPERM):
             return Stalled(

@@ -56,8 +56,9 @@ class Scaling:
             )
         if order.ref:
             self._balancers.check(order.ref)
-        self._starting.clear([m for m in group if m.ours and m.state in DEAD and m is not template])
-        started = self._grow(order, group)
+        dead = [member for member in group if member.ours and member.state in DEAD and member is not template]
+        self._starting.clear(dead)
+        started = self._grow(order, [member for member in group if member not in dead])
         running = [member for member in self._group(order) if member.running]
         leaving = leaving_order(running)[: max(0, len(running) - order.replicas)]
         self._tell_balancer(order, [member for member in running if member not in leaving], started)

@@ -26,6 +26,10 @@ class Denied(TrimtabError):
     """401 or 403: the API server does not know the agent, or does not let it."""
 
 
+class Unknown(Denied):
+    """401: the API server does not know who the agent is; nothing will be answered until it does."""
+
+
 class Invalid(TrimtabError):
     """400, 422 and their like: the API server cannot take the object as it is."""
 
@@ -67,13 +71,19 @@ def refusal(status: int, body: bytes, *, retry_after: float) -> TrimtabError:
     if status == 429:
         return Throttled(message, after_seconds=retry_after or 1)
     if status in (401, 403):
-        return Denied(message, hint=_NO_IDENTITY if status == 401 or "anonymous" in message else _NO_ACCESS)
+        return _denied(status, message)
     if status in (404, 410):
         return Missing(message) if status == 404 else Expired(message)
     # A server-side apply that the schema does not know is a 500 without a reason; asking again would not help.
     if 400 <= status < 500 or (status == 500 and said and not said.get("reason")):
         return Invalid(message)
     return Unreachable(message, after_seconds=retry_after or 1)
+
+
+def _denied(status: int, message: str) -> Denied:
+    if status == 401:
+        return Unknown(message, hint=_NO_IDENTITY)
+    return Denied(message, hint=_NO_IDENTITY if "anonymous" in message else _NO_ACCESS)
 
 
 def about_an_object(body: bytes) -> bool:

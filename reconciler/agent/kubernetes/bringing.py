@@ -142,12 +142,12 @@ def _check(entry: Entry, applied: Json) -> None:
 
 def _same_content(one: Json, other: Json) -> bool:
     """Whether two states of an object differ in nothing that people write."""
-    parts = (
-        lambda each: each.get("spec"),
-        lambda each: each["metadata"].get("annotations"),
-        lambda each: each["metadata"].get("labels"),
-    )
-    return all(part(one) == part(other) for part in parts)
+    return _content(one) == _content(other)
+
+
+def _content(one: Json) -> tuple[Any, Any, Any]:
+    metadata = one["metadata"]
+    return one.get("spec"), metadata.get("annotations"), metadata.get("labels")
 
 
 def _recorded(entry: Entry, record: Record, live: Json) -> Record:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from reconciler.agent.kubernetes.answers import Denied, Missing, NoSuchKind
+from reconciler.agent.kubernetes.answers import Denied, Missing, NoSuchKind, Unknown
 from reconciler.agent.kubernetes.cluster import Cluster
 from reconciler.agent.options import Say
 from reconciler.errors import RetryLater, TrimtabError
@@ -104,7 +104,8 @@ class Listing:
     def each(self, kind: Kind, take: Callable[[dict[str, Any]], None]) -> Outcome:
         """Give every object of a kind to ``take``, page by page. What was taken counts only where the outcome is ``listed``.
 
-        :raises RetryLater: when the API server answers nothing any more: the round is over.
+        :raises RetryLater: when the API server answers nothing any more: the round is over. :raises Unknown: likewise, when it
+            does not know who the agent is.
         """
         trouble = self._troubles.setdefault(kind, _Trouble())
         if self._elapsed() < trouble.until:
@@ -112,6 +113,8 @@ class Listing:
         try:
             for item in self._cluster.list(kind.api_version, kind.kind):
                 self._taken(kind, item, take)
+        except Unknown:
+            raise
         except (NoSuchKind, Missing, Denied) as error:
             self._rest(kind, trouble, error)
             return "absent"
@@ -150,7 +153,7 @@ class Listing:
             self._say.warning(
                 f"{kind.resource} is left out: the agent may not list it",
                 error=error.message,
-                next_step=f"allow the verb list on {kind.resource} in the agent's ClusterRole",
+                next=f"allow the verb list on {kind.resource} in the agent's ClusterRole",
             )
         elif not kind.optional:
             self._say.warning(f"{kind.resource} is left out: the cluster does not serve it", error=error.message)

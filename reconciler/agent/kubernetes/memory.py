@@ -48,14 +48,9 @@ class State:
             return entry.key[:2] not in snapshot.kinds
         if mark is None or mark[0] != uid:
             return False
-        # What the API server writes in another way than Git is as it should be until somebody changes the object.
-        return holds(seen.get("spec"), entry.body.get("spec") or {}) or self.holds_otherwise(entry, mark)
-
-    def holds_otherwise(self, entry: Entry, mark: Mark) -> bool:
-        """Whether the object is the very one that was applied, where that does not hold what Git says letter by letter."""
-        metadata = self.live.get("metadata") or {}
-        same_one = mark == (metadata.get("uid"), metadata.get("generation"))
-        return same_one and not holds(self.live.get("spec"), entry.body.get("spec") or {})
+        spec, wanted, applied = seen.get("spec") or {}, entry.body.get("spec") or {}, self.live.get("spec") or {}
+        # What the API server writes in another way than Git is as it should be until somebody changes it.
+        return holds(spec, wanted) or (holds(applied, spec) and not holds(applied, wanted))
 
 
 def mark_of(snapshot: Snapshot, key: ObjectKey) -> Mark | None:

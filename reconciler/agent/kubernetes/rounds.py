@@ -17,6 +17,7 @@ from reconciler.agent.kubernetes.snapshot import Snapshot
 from reconciler.agent.link import Desired, Link
 from reconciler.agent.options import Say
 from reconciler.agent.pace import Pace
+from reconciler.agent.pulse import AWAY_SECONDS
 from reconciler.clock import Clock, stopwatch
 
 Result = TypeVar("Result")
@@ -98,7 +99,8 @@ class Rounds(Generic[Result]):
         try:
             while not stop.is_set():
                 began = self._elapsed()
-                self._look()
+                if self._look() is None:  # a cluster that is away does not make the agent hang
+                    self._link.pulse.beat("round", within=AWAY_SECONDS)
                 due = began + self._link.push_interval - self._elapsed()
                 stop.wait(max(due, self._looking.wait, 0.0))
         finally:

@@ -1,8 +1,10 @@
 """The Kubernetes agent: opens what it needs, and makes its rounds."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 
-from reconciler.agent.kubernetes.applying import Applier
+from reconciler.agent.kubernetes.applying import Applier, Outcome
 from reconciler.agent.kubernetes.cluster import Cluster
 from reconciler.agent.kubernetes.kinds import Listing
 from reconciler.agent.kubernetes.observing import Observer
@@ -21,19 +23,30 @@ def run(
 
     :raises Stalled: when there is no way to a cluster, or the address of Prometheus is none.
     """
+    with opened(link, options, stop=stop, clock=clock, say=say) as rounds:
+        if once:
+            rounds.once()
+        else:
+            rounds.run(stop)
+
+
+@contextmanager
+def opened(
+    link: Link, options: KubernetesOptions, *, stop: threading.Event, clock: Clock, say: Say
+) -> Iterator[Rounds[Outcome]]:
+    """An agent that is ready for its rounds; raises what :func:`run` raises at the start."""
 
     def pause(seconds: float) -> None:
         stop.wait(seconds)
 
-    prometheus = Prometheus(options.prometheus, cluster=options.cluster) if options.prometheus else None
-    cluster = Cluster.open(kubeconfig=options.kubeconfig, context=options.context, sleep=pause)
-    listing = Listing(cluster, say, stopwatch())
-    observer = Observer(listing, Meter(listing, prometheus, say))
-    applier = Applier(cluster, link, options, clock=clock, say=say)
-    rounds = Rounds(link, observer, applier, clock=clock, say=say)
-    try:
-        rounds.once() if once else rounds.run(stop)
-    finally:
-        cluster.close()
-        if prometheus is not None:
-            prometheus.close()
+    with ExitStack() as stack:
+        prometheus = None
+        if options.prometheus:
+            given = Prometheus(options.prometheus, cluster=options.cluster, token=options.prometheus_token)
+            prometheus = stack.enter_context(closing(given))
+        cluster = Cluster.open(kubeconfig=options.kubeconfig, context=options.context, sleep=pause)
+        stack.enter_context(closing(cluster))
+        listing = Listing(cluster, say, stopwatch())
+        observer = Observer(listing, Meter(listing, prometheus, say))
+        applier = Applier(cluster, link, options, clock=clock, say=say)
+        yield Rounds(link, observer, applier, clock=clock, say=say)

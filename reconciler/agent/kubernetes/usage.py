@@ -93,7 +93,7 @@ class Meter:
         if not trouble:
             self._say.info("usage can be read again")
         elif trouble in (_NO_USAGE, _NO_ANSWER):
-            self._say.warning(trouble, next_step=_NEXT_STEP)
+            self._say.warning(trouble, next=_NEXT_STEP)
         else:
             self._say.warning("usage cannot be read from Prometheus", error=trouble)
 

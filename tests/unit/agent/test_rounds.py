@@ -64,7 +64,7 @@ def test_what_is_the_matter_is_said_once_and_that_it_is_over_once() -> None:
             raise Away("cannot push: nobody there", hint="check --server")
 
     run = Run(until_five, 8)
-    assert run.said == ["push fails", "push works again"]
+    assert run.said == ["trouble: push", "well again: push"]
     first = run.log[0]
     assert (first["log_level"], first["error"], first["next"]) == (
         "warning",
@@ -104,7 +104,7 @@ def test_where_a_person_must_act_there_is_no_hurry() -> None:
 
     run = Run(refused, 3)
     assert run.waits == [60, 60, 60]
-    assert run.said == ["push fails"]
+    assert run.said == ["trouble: push"]
 
 
 def test_a_defect_does_not_end_the_agent_and_shows_where_it_is() -> None:
@@ -113,7 +113,7 @@ def test_a_defect_does_not_end_the_agent_and_shows_where_it_is() -> None:
             raise ZeroDivisionError("oh")
 
     run = Run(defect, 3)
-    assert run.said == ["push fails", "push works again"]
+    assert run.said == ["trouble: push", "well again: push"]
     assert run.log[0]["exc_info"]
 
 

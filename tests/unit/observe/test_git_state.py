@@ -300,6 +300,7 @@ SAME_ROOT = "    - {name: b, roots: [{path: x}, {path: ./clusters/prod/}]}\n"
         (spec("  profiles: {X: {quantileCpu: 1}}\n"), "10:18: spec.profiles.X.quantileCpu", "did you mean quantileCPU?"),
         (spec("  guard: {revertOn: [oom]}\n"), "10:22: spec.guard.revertOn[0]", "'oomKill'"),
         (spec("  hostPools: [{name: a}, {name: a}]\n"), "10:27: spec.hostPools[1].name", "second host pool named a"),
+        (spec("  lxcNodes: [{name: a}, {name: a}]\n"), "10:26: spec.lxcNodes[1].name", "second LXC node named a"),
         (spec("  windows: {maintenance: ['* * * * * *']}\n"), "10:27: spec.windows.maintenance[0]", "6 fields"),
         (spec("  windows: {maintenance: '61 * * * *'}\n"), "10:13: spec.windows.maintenance", "61"),
         (spec("  windows: {exclusion: [{cron: '0 0 * * *', durations: 1h}]}\n"), "spec.windows.exclusion[0].durations", "did you mean duration?"),

@@ -41,6 +41,13 @@ def test_haproxy_and_nginx_have_theirs(tmp_path: Path) -> None:
     assert "server 127.0.0.1:9 down;" in written("nginx", tmp_path / "none.conf")
 
 
+@pytest.mark.parametrize(("ref", "pool"), [("web", "web"), ("haproxy/web", "web"), ("lb/web pool:80", "web-pool-80")])
+def test_the_pool_is_called_by_the_end_of_its_ref(tmp_path: Path, ref: str, pool: str) -> None:
+    file = tmp_path / "lb.cfg"
+    Balancers([(ref, "haproxy", file)]).write(ref, "shop", TWO)
+    assert f"backend {pool}\n" in file.read_text()
+
+
 def test_a_template_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "own.j2").write_text(
         "{% for s in servers %}{{ ref }} {{ group }} {{ s.name }}={{ s.address }};{% endfor %}"

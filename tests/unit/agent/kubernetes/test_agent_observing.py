@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from reconciler.agent.kubernetes.answers import Denied, Unreachable
+from reconciler.agent.kubernetes.answers import Denied, Unknown, Unreachable
 from reconciler.agent.kubernetes.cluster import ObjectKey
 from reconciler.model.observation import PushBody
 from support.kube_lists import Lists, Watched
@@ -238,7 +238,7 @@ def test_what_may_not_be_listed_is_left_out_named_once_and_asked_for_again_after
     assert [one["name"] for one in lists["nodes"]] == ["node-0"]
     (said,) = [line for line in log if "pods is left out" in line["event"]]
     assert said["error"] == DENIED.message
-    assert "list on pods" in said["next_step"]
+    assert "list on pods" in said["next"]
     assert cluster.asked.count("Pod") == 1
     cluster.errors.clear()
     with capture_logs() as log:
@@ -291,6 +291,16 @@ def test_an_api_server_that_is_away_ends_the_round_and_is_forgiven_at_once() -> 
             watched.observe(after=15)
     assert len(cluster.asked) == 5 * 3, "it is not asked for everything when it answers nothing"
     cluster.away = False
+    assert len(watched.observe(after=15).lists["workloads"]) == 1
+
+
+def test_credentials_that_are_not_known_for_a_moment_cost_that_round_alone() -> None:
+    cluster = Lists(Deployment=[workload("Deployment", "web")])
+    watched = Watched(cluster)
+    cluster.errors["Deployment"] = Unknown("Unauthorized", hint="")
+    with pytest.raises(Unknown):
+        watched.observe()
+    cluster.errors.clear()
     assert len(watched.observe(after=15).lists["workloads"]) == 1
 
 

@@ -85,7 +85,7 @@ def test_without_either_nothing_is_made_up_and_the_next_step_is_said_once() -> N
         assert "cpuMillicores" not in only(watched)
         only(watched)
     (said,) = [line for line in log if "no usage" in line["event"]]
-    assert "metrics-server" in said["next_step"] and "--prometheus" in said["next_step"]
+    assert "metrics-server" in said["next"] and "--prometheus" in said["next"]
 
 
 def test_a_metrics_server_that_is_away_takes_nothing_but_usage_with_it() -> None:
@@ -119,6 +119,14 @@ def test_a_prometheus_that_does_not_answer_is_said_once_without_its_password(ans
     assert "secret" not in str(log)
     assert [line["event"] for line in log] == ["usage cannot be read from Prometheus", "usage can be read again"]
     assert said in log[0]["error"]
+
+
+def test_a_token_is_sent_and_shown_nowhere() -> None:
+    metrics = Metrics(broken=httpx.Response(401, text="unknown token secret-token"))
+    with capture_logs() as log:
+        only(Watched(Lists(Pod=[pod("one")]), metrics.open(token="secret-token")))
+    assert metrics.asked[0].headers["Authorization"] == "Bearer secret-token"
+    assert log and "secret-token" not in str(log)
 
 
 @pytest.mark.parametrize("url", ["prometheus:9090", "ftp://prometheus", "http://", "http://[::1"])

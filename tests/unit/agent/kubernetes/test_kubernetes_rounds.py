@@ -17,6 +17,7 @@ from reconciler.agent.kubernetes.observing import Observed
 from reconciler.agent.kubernetes.rounds import Rounds
 from reconciler.agent.kubernetes.snapshot import Snapshot
 from reconciler.agent.link import Desired
+from reconciler.agent.pulse import Pulse
 from support.replay import NOW
 
 DESIRED = Desired(revision="4f1c", cluster="prod", manifests=(), roots=(), repository="", changed=True)
@@ -26,7 +27,7 @@ class Server:
     """A link that takes what it is given, or fails with what is in ``errors``; a push waits while ``hangs`` is set."""
 
     def __init__(self) -> None:
-        self.push_interval = 0.01
+        self.push_interval, self.pulse = 0.01, Pulse()
         self.pushed: list[tuple[Any, Any]] = []
         self.pulls = 0
         self.errors: dict[str, Exception] = {}

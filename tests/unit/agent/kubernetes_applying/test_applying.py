@@ -1,6 +1,8 @@
 """What Git says comes true in the cluster, and the server hears of it."""
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -205,3 +207,49 @@ def test_an_inventory_that_cannot_be_written_stops_everything_before_anything_is
     fresh.double.heal()
     fresh.round(requests("250m"))
     assert cpu_of(fresh.live()) == "250m"
+
+
+def test_a_webhook_that_changes_what_is_applied_is_a_failure_that_says_so(fresh: World) -> None:
+    class Webhook:
+        """A cluster in which every CPU request becomes 50m."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(fresh.cluster, name)
+
+        def apply(self, manifest: Any, **how: Any) -> Any:
+            if manifest["kind"] == "Deployment":
+                manifest = json.loads(json.dumps(manifest).replace("250m", "50m"))
+            return fresh.cluster.apply(manifest, **how)
+
+    fresh.restarted(Webhook())
+    (told,) = fresh.round(requests("250m")).objects
+    assert told.status == "failed" and "50m" in told.message and "webhook" in told.message
+
+
+def test_a_value_that_the_api_server_writes_in_another_way_is_no_drift(fresh: World) -> None:
+    class Sorting:
+        """A cluster that writes a value of an HPA in a way of its own."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(fresh.cluster, name)
+
+        def apply(self, manifest: Any, **how: Any) -> Any:
+            if manifest["kind"] == "HorizontalPodAutoscaler":
+                manifest = json.loads(json.dumps(manifest).replace('"maxReplicas": 10', '"maxReplicas": 11'))
+            return fresh.cluster.apply(manifest, **how)
+
+    fresh.restarted(Sorting())
+    for _ in range(3):
+        assert [one.status for one in fresh.round(hpa()).objects] == ["applied"]
+    fresh.double.requests.clear()
+    fresh.round(hpa())
+    assert {one.verb for one in fresh.double.requests} == {"list"}
+    fresh.restarted(Sorting())
+    assert [one.status for one in fresh.round(hpa()).objects] == ["applied"]
+
+
+def test_requests_that_are_the_same_quantity_are_no_drift(fresh: World) -> None:
+    fresh.round(requests("1000m"))
+    fresh.double.requests.clear()
+    assert [one.status for one in fresh.round(requests("1000m")).objects] == ["applied"]
+    assert not fresh.writes()
