@@ -11,6 +11,8 @@ SOON_SECONDS = 1.0
 LONGEST_RETRY_AFTER_SECONDS = 300.0
 """No server keeps its agents away for longer, whatever the header says."""
 
+_LONGEST_WORDS = 1000
+
 
 class Away(RetryLater):
     """The server is not there, or says not now. ``status``: its HTTP status, 0 without any."""
@@ -76,7 +78,7 @@ def _said(answer: httpx.Response) -> str:
     with suppress(ValueError):
         body = json.loads(answer.content)
         if isinstance(body, dict) and isinstance(body.get("error"), str):
-            return str(body["error"])
+            return str(body["error"])[:_LONGEST_WORDS]
     return ""
 
 

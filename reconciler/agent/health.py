@@ -1,5 +1,6 @@
 """A tiny HTTP server that says whether the agent is alive, for Kubernetes' probes and Docker's health checks."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,18 +14,20 @@ _SLOW_SECONDS = 5.0
 
 
 @contextmanager
-def health(pulse: Pulse, port: int, address: str = "0.0.0.0") -> Iterator[int]:  # noqa: S104 - a probe comes from outside
+def health(pulse: Pulse, port: int, address: str = "") -> Iterator[int]:
     """Answer ``/healthz`` and ``/readyz`` while inside; gives the port, which is a free one for 0.
+
+    ``address``: empty for all, of both kinds, as a probe comes from outside.
 
     :raises InputError: when it cannot listen there.
     """
     try:
-        server = ThreadingHTTPServer((address, port), _handler(pulse))
+        server = _Server((address, port), _handler(pulse))
     except OSError as error:
+        where = f"{address}:{port}" if address else f"port {port}"
         raise InputError(
-            f"--health-port: cannot listen on {address}:{port}: {error.strerror or error}", hint="take another port"
+            f"--health-port: cannot listen on {where}: {error.strerror or error}", hint="take another port"
         ) from None
-    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="health", daemon=True)
     thread.start()
     try:
@@ -33,6 +36,26 @@ def health(pulse: Pulse, port: int, address: str = "0.0.0.0") -> Iterator[int]: 
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, where: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = family(where[0])
+        super().__init__(where, handler)
+
+    def server_bind(self) -> None:
+        if self.address_family == socket.AF_INET6 and not self.server_address[0]:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
+def family(address: str, both: bool | None = None) -> socket.AddressFamily:
+    """IPv6 for such an address, and for all addresses where its sockets take IPv4, too (``both``; None: as the machine is)."""
+    if not address:
+        both = socket.has_dualstack_ipv6() if both is None else both
+    return socket.AF_INET6 if ":" in address or (not address and both) else socket.AF_INET
 
 
 def _handler(pulse: Pulse) -> type[BaseHTTPRequestHandler]:

@@ -360,6 +360,10 @@ def _client() -> httpx.Client:
 
 def _checked(url: str) -> str:
     """:raises InputError: when it is no address of a server."""
+    if "@" in url:
+        raise InputError(
+            "--server: the address holds a user or a password", hint="leave them out: the agent shows its key"
+        )
     try:
         parts = urlsplit(url.strip())
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment

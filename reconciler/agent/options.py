@@ -23,7 +23,8 @@ class KubernetesOptions:
     """``kubeconfig`` and ``context``: empty means the service account in a cluster, else kubectl's own defaults.
 
     ``namespace``: where the agent keeps its inventory; never empty. ``prometheus``: URL to read usage from where there is no
-    metrics.k8s.io; empty for none. ``prometheus_token``: sent to it as a bearer token. ``dry_run``: the API server is asked to dry-run everything.
+    metrics.k8s.io; empty for none. ``prometheus_token``: sent to it as a bearer token. ``dry_run``: the API server is asked
+    to dry-run everything.
     """
 
     cluster: str

@@ -30,7 +30,7 @@ def run_agent(
     with ExitStack() as stack:
         stack.callback(link.close)
         if health_port is not None:
-            port = stack.enter_context(health(link.pulse, health_port, health_address or "0.0.0.0"))  # noqa: S104
+            port = stack.enter_context(health(link.pulse, health_port, health_address))
             say.info("answering probes", port=port)
         stack.enter_context(stopped_by_signals(stop, link))
         who = link.registration

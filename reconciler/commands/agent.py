@@ -89,8 +89,8 @@ def agent(
         ),
     ] = None,
     health_address: Annotated[
-        str, typer.Option("--health-address", metavar="ADDRESS", help="On this address only.")
-    ] = "0.0.0.0",  # noqa: S104 - a probe comes from outside
+        str, typer.Option("--health-address", metavar="ADDRESS", help="On this address only.  [default: all]")
+    ] = "",
     cluster: Annotated[
         str,
         typer.Option(

@@ -136,15 +136,17 @@ def _ends(one: Watch, change: Change, settings: Guard) -> datetime:
 def _why(house: House, head: str, one: Watch, change: Change, span: Span, settings: Guard) -> str:
     sized = smaller_of(change)
     workloads, clusters = {each.workload for each in sized}, {each.workload.cluster for each in sized}
-    known = set(one.before)
-    after = [i for i in house.stores.watched.incidents(clusters, workloads, one.begins) if i not in known]
+    found = house.stores.watched.incidents(clusters, workloads, one.begins - RECENT)
+    # A push is stored a moment after it came in: what was before the change may have been stored after it.
+    before = set(one.before) | {incident for incident in found if incident.at < one.begins}
+    after = [incident for incident in found if incident not in before]
     if not after:
         return ""
     standing = _standing(house, head, sized)
     return evidence(
         sized,
         span,
-        before=one.before,
+        before=sorted(before, key=lambda incident: incident.at),
         after=after,
         revert_on=settings.revert_on,
         stands=lambda edit: _stands(standing, edit),

@@ -7,10 +7,10 @@ locked, or its node has no room, it is tried again with growing pauses.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from reconciler.actuate.proxmox import NoContainer, NoNode, Proxmox, Refused
 from reconciler.commit.history import LandedCommit
@@ -24,27 +24,14 @@ from reconciler.steps.catching_up import whole_history
 from reconciler.steps.house import House
 from reconciler.steps.lxc_answers import applied, failed
 from reconciler.steps.lxc_containers import lxc_policies, nodes_of, policies_by_container, read_containers
-from reconciler.steps.lxc_watch import NO_PAUSES, Pauses, look_again
+from reconciler.steps.lxc_states import ContainerState, Looked, container_states, keep_look, last_look
+from reconciler.steps.lxc_watch import Pauses, look_again
 from reconciler.steps.scene import read_fleet_of
 from reconciler.steps.view import View
-
-_MEMORY = "lxc actuated"
 
 _SOON = timedelta(seconds=10)
 _TAKEN_OVER = timedelta(minutes=20)
 """Longer than a task of Proxmox VE is waited for."""
-
-
-@dataclass(frozen=True)
-class ContainerState:
-    """What the last look found of a container. ``settled``: it has what its file says. ``commit``: the newest of its file.
-    ``failure``: why it has not; ``lasting`` when Proxmox VE has refused what that commit asks for."""
-
-    commit: str
-    settled: bool = False
-    failure: str = ""
-    lasting: bool = False
-    pauses: Pauses = NO_PAUSES
 
 
 @dataclass(frozen=True)
@@ -53,16 +40,6 @@ class TakeBack:
 
     commit: str
     because: str
-
-
-@dataclass(frozen=True)
-class _Looked:
-    """The last look: at which commit, when to look again though nothing has changed, and what was found."""
-
-    head: str
-    due: datetime | None
-    watches: bool
-    states: Mapping[ContainerKey, ContainerState]
 
 
 def actuate(house: House, state: FleetState, view: View, *, head: str) -> tuple[TakeBack, ...]:
@@ -75,7 +52,7 @@ def actuate(house: House, state: FleetState, view: View, *, head: str) -> tuple[
         return ()
     containers, _ = read_containers(view, state, keeps=house.keeps_lxc_node)
     if not containers.files:
-        house.parsed[_MEMORY] = _Looked(head, None, _watches(house, state), {})
+        keep_look(house, Looked(head, None, _watches(house, state), {}))
         return ()
     house.step("actuate")
     work = _Work(house, house.proxmox, state, head)
@@ -84,16 +61,15 @@ def actuate(house: House, state: FleetState, view: View, *, head: str) -> tuple[
         if key[0] in nodes and work.looks_after(file):
             work.bring(file, nodes[key[0]])
     waiting = (one.pauses.until for one in work.states.values() if not one.settled)
-    house.parsed[_MEMORY] = _Looked(
-        head, min((at for at in waiting if at), default=None), _watches(house, state), work.states
-    )
+    due = min((at for at in waiting if at), default=None)
+    keep_look(house, Looked(head, due, _watches(house, state), work.states))
     return tuple(work.take_back)
 
 
 def actuate_again(house: House, head: str) -> tuple[TakeBack, ...]:
     """:func:`actuate` in a pass that rests: only when something is due, such as a call to Proxmox VE that was away."""
-    looked = house.parsed.get(_MEMORY)
-    if isinstance(looked, _Looked) and looked.head == head and (looked.due is None or house.now() < looked.due):
+    looked = last_look(house)
+    if looked is not None and looked.head == head and (looked.due is None or house.now() < looked.due):
         return ()
     return actuate_at(house, head)
 
@@ -106,12 +82,6 @@ def actuate_at(house: House, head: str) -> tuple[TakeBack, ...]:
     return actuate(house, read_fleet_of(house, view), view, head=head)
 
 
-def container_states(house: House) -> Mapping[ContainerKey, ContainerState]:
-    """What the last look of this house found of the containers that it looks after."""
-    looked = house.parsed.get(_MEMORY)
-    return looked.states if isinstance(looked, _Looked) else {}
-
-
 def told(house: House, found: Pass) -> Pass:
     """``found`` with a note for each container that has not what its file says."""
     notes = (one.failure for one in container_states(house).values() if one.failure)
@@ -120,8 +90,8 @@ def told(house: House, found: Pass) -> Pass:
 
 def never_rests(house: House) -> bool:
     """Whether containers are watched: nobody says when what they use has changed, so that every pass looks."""
-    looked = house.parsed.get(_MEMORY)
-    return isinstance(looked, _Looked) and looked.watches
+    looked = last_look(house)
+    return looked is not None and looked.watches
 
 
 def _watches(house: House, state: FleetState) -> bool:
@@ -152,6 +122,10 @@ class _Work:
         before = known if known is not None and known.commit == sha else ContainerState(sha)
         if before.pauses.goes_on(self._now):
             self.states[file.key] = before
+            return
+        if before.lasting and newest in self._found.stands:  # the revert has not come through yet
+            self.states[file.key] = before
+            self.take_back.append(TakeBack(sha, before.failure))
             return
         if newest is not None and not before.settled and self._is_at_work(newest):
             self.states[file.key] = ContainerState(sha, pauses=Pauses(0, self._now + _SOON))

@@ -29,6 +29,7 @@ from reconciler.render.lxc_text import lxc_text
 from reconciler.render.templates import Templates
 from reconciler.steps.catching_up import whole_history
 from reconciler.steps.house import House
+from reconciler.steps.lxc_states import container_states
 from reconciler.steps.lxc_watch import watch
 from reconciler.steps.scene import Scene
 from reconciler.steps.templates_at import templates_at
@@ -41,6 +42,8 @@ def evaluate_lxc(house: House, scene: Scene) -> ResourcesResult:
     """What the lxc policies propose, and what is wrong with containers' files."""
     state = scene.state
     containers, problems = read_containers(scene.view, state, keeps=house.keeps_lxc_node)
+    refused = {key: one.failure for key, one in container_states(house).items() if one.lasting}
+    containers = replace(containers, unusable={**refused, **containers.unusable})  # until that is reverted
     result = resource_proposals(
         state.policies,
         containers,

@@ -13,8 +13,8 @@ from reconciler.steps.catching_up import policy_commits, whole_history
 from reconciler.steps.container_groups import policies_by_group
 from reconciler.steps.deciding import Worked
 from reconciler.steps.house import House
-from reconciler.steps.lxc_actuating import container_states
 from reconciler.steps.lxc_containers import policies_by_container
+from reconciler.steps.lxc_states import container_states
 from reconciler.steps.scene import Scene
 
 

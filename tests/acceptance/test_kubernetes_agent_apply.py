@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +72,49 @@ class Whole:
 
 def _deployment(name: str) -> str:
     return deployment(name, "app").replace("spec:\n  selector", "spec:\n  replicas: 3\n  selector", 1)
+
+
+@dataclass
+class ByArgo:
+    """A cluster whose root Argo CD brings about: the agent only looks."""
+
+    whole: Whole
+
+    def says(self, revision: str, *, sync: str = "Synced", health: str = "Healthy") -> dict[str, Any]:
+        """The policy as the server shows it once the agent has seen an Application in that state."""
+        application = {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Application",
+            "metadata": {"name": "prod", "namespace": "argocd"},
+            "spec": {"source": {"repoURL": str(self.whole.repo.bare), "path": f"./{ROOT}/"}},
+            "status": {"sync": {"status": sync, "revision": revision}, "health": {"status": health}},
+        }
+        self.whole.double.put(application)
+        self.whole.agent()
+        return self.whole.policy()
+
+
+@pytest.fixture(scope="module")
+def argo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ByArgo]:
+    home = tmp_path_factory.mktemp("argo")
+    root = f"{{path: {ROOT}, sync: argocd}}"
+    files = {
+        "trimtab.yaml": fleet_yaml(f"{{name: prod, roots: [{root}]}}"),
+        **root_files(ROOT, namespace="app"),
+        "policies/web.yaml": policy("web", "app/web", minReplicas=2, maxReplicas=6),
+    }
+    repo = new_fleet(home / "acme", files)
+    with serving(home, repo) as served, kube_double() as double:
+        double.install("argoproj.io/v1alpha1", "Application", "applications")
+        served.reconcile()
+        yield ByArgo(Whole(repo, served, double, link_to(served, cluster="prod")))
+
+
+def test_what_argo_cd_brings_about_is_applied_once_its_application_proves_the_commit(argo: ByArgo) -> None:
+    first, *_, newest = reversed(argo.whole.repo.log())
+    assert argo.says(first)["applyHealth"] != "applied"
+    assert argo.says(newest)["applyHealth"] == "applied"
+    assert not [each for each in argo.whole.double.requests if each.method != "GET"]
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +193,7 @@ def test_a_root_that_does_not_build_takes_nothing_away(whole: Whole) -> None:
     whole.agent()
 
 
-def test_an_hpa_whose_policy_is_gone_goes_too(whole: Whole, tmp_path: Path) -> None:
+def test_an_hpa_whose_policy_is_gone_goes_too(whole: Whole) -> None:
     whole.commit("policies/web.yaml", "actions/sleep.yaml")
     whole.agent()
     assert whole.double.get("HorizontalPodAutoscaler", "app", "web") is None

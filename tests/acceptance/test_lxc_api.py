@@ -2,17 +2,25 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from fastapi.routing import iter_route_contexts
+from fastapi.testclient import TestClient
 
+from api.app import create_app
+from reconciler.actuate.proxmox import Proxmox, StillRunning
+from reconciler.actuate.proxmox_calls import Calls
+from reconciler.manifests.lxc_container import CORES
+from reconciler.model.lxc_container import ContainerKey, LXCContainer
 from reconciler.steps.auditing import audit
+from reconciler.steps.lxc_requests import Wish, commit
 from support.fleets import FleetRepo, git, new_fleet
-from support.proxmox import SECRET, Pve, proxmox
+from support.proxmox import SECRET, TOKEN, Pve, proxmox
 from support.served import Served, serving
 
 FLEET = "apiVersion: trimtab.dev/v1alpha1\nkind: Fleet\nmetadata: {name: acme}\nspec:\n  rightsizing: {window: 7d}\n"
@@ -75,6 +83,13 @@ def _house(home: Path, pve: Pve, *, extra: str = "", **settings: Any) -> Iterato
 @pytest.fixture
 def house(tmp_path: Path, running: Pve) -> Iterator[House]:
     yield from _house(tmp_path, running)
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One house for all tests that change nothing in it."""
+    with proxmox() as pve:
+        yield from _house(tmp_path_factory.mktemp("still"), pve)
 
 
 def test_cores_are_committed_first_and_then_set(house: House) -> None:
@@ -208,6 +223,35 @@ def test_a_process_that_died_after_the_commit_is_finished_by_asking_again(house:
     assert house.pve.fake.ct(104).config["cores"] == 4 and house.head() == head
 
 
+def test_a_process_that_dies_between_commit_and_call_is_finished_by_the_next_pass(house: House) -> None:
+    now = LXCContainer(node="pve1", vmid=104, cores=2, memory_mb=1024, rootfs_gb=8, hostname="ct104")
+    wish = Wish(now, lambda _file: {CORES: "4"}, "pat asked for 4 cores, and then the machine went away")
+    change = house.served.steward.ask(partial(commit, wish=wish)).result(timeout=60)
+    assert change is not None and house.pve.fake.ct(104).config["cores"] == 2
+    house.served.clock.forward(minutes=21)
+    house.served.reconcile()
+    assert house.pve.fake.ct(104).config["cores"] == 4
+    assert house.states() == ["applied"]
+
+
+class Slow(Proxmox):
+    """Whose tasks take longer than anybody waits."""
+
+    def grow_rootfs(self, key: ContainerKey, by_gb: int, *, digest: str = "") -> None:  # noqa: ARG002
+        raise StillRunning("Proxmox VE is still at it", after_seconds=60, hint="look at the task")
+
+
+def test_the_commit_of_a_task_that_goes_on_stands(house: House) -> None:
+    slow = Slow(Calls(house.pve.url, TOKEN, house.pve.ca), clock=house.served.clock)
+    house.pve.clients.append(slow)
+    client = TestClient(create_app(replace(house.served.server, proxmox=slow)), raise_server_exceptions=False)
+    body = {"vm_id": 104, "disk_size": 5}
+    answer = client.post("/scale/storage/increase", json=body, headers={"X-API-Key": house.key})
+    assert answer.status_code == 500
+    assert answer.json()["details"] == "Proxmox VE is still at it (look at the task); the commit stands"
+    assert house.file()["spec"]["rootfsGB"] == 13 and house.states() == ["committed"]
+
+
 @pytest.fixture
 def frozen(tmp_path: Path, running: Pve) -> Iterator[House]:
     for house in _house(tmp_path, running, extra=EXCLUSION):
@@ -324,20 +368,20 @@ def test_the_log_and_the_history_agree(house: House) -> None:
     assert not audited.findings and audited.commits == 5
 
 
-def test_what_a_container_and_a_node_have(house: House) -> None:
-    ct = house.pve.fake.ct(104)
+def test_what_a_container_and_a_node_have(still: House) -> None:
+    ct = still.pve.fake.ct(104)
     ct.config.update(cores=4, memory=8192, rootfs="local-lvm:vm-104-disk-0,size=20G")
     ct.stats = {"uptime": 86400}
-    assert house.ask("GET", "/resource/vm/status", vm_id=104).json() == {
+    assert still.ask("GET", "/resource/vm/status", vm_id=104).json() == {
         "status": "success",
         "data": {"vm_id": "104", "status": "running", "cpu": 4, "memory": 8192, "disk": 20, "uptime": 86400},
     }
-    assert house.ask("GET", "/resource/vm/config", vm_id=104).json() == {
+    assert still.ask("GET", "/resource/vm/config", vm_id=104).json() == {
         "status": "success",
         "data": {"vm_id": "104", "cores": 4, "memory_mb": 8192},
         "message": "Successfully retrieved configuration for VM 104",
     }
-    assert house.ask("GET", "/resource/node/status", node_name="pve1").json() == {
+    assert still.ask("GET", "/resource/node/status", node_name="pve1").json() == {
         "status": "success",
         "data": {
             "node": "pve1",
@@ -349,7 +393,8 @@ def test_what_a_container_and_a_node_have(house: House) -> None:
         },
     }
     del ct.config["cores"]
-    assert house.ask("GET", "/resource/vm/config", vm_id=104).json()["data"]["cores"] == 4, "all of its node's"
+    assert still.ask("GET", "/resource/vm/config", vm_id=104).json()["data"]["cores"] == 4, "all of its node's"
+    ct.config["cores"] = 2
 
 
 WRONG = [
@@ -400,20 +445,20 @@ WRONG = [
 ]
 
 
-def test_every_documented_validation_is_a_400_of_one_shape(house: House) -> None:
-    before = house.head()
+def test_every_documented_validation_is_a_400_of_one_shape(still: House) -> None:
+    before = still.head()
     for method, path, body, said in WRONG:
-        answer = house.ask(method, path, body) if body is not None else house.ask(method, path)
+        answer = still.ask(method, path, body) if body is not None else still.ask(method, path)
         assert answer.status_code == 400, f"{path} {body}: {answer.status_code} {answer.text}"
         assert answer.json().keys() == {"status", "error"} and answer.json()["status"] == "error"
         assert said in answer.json()["error"], f"{path} {body}: {answer.text}"
-    broken = house.served.client.post("/scale/cores", content=b"{", headers={"X-API-Key": house.key})
+    broken = still.served.client.post("/scale/cores", content=b"{", headers={"X-API-Key": still.key})
     assert broken.status_code == 400 and "JSON" in broken.json()["error"]
-    assert house.head() == before
+    assert still.head() == before
 
 
-def test_what_is_not_there_is_a_404(house: House) -> None:
-    house.pve.fake.add_vm(200, "a virtual machine")
+def test_what_is_not_there_is_a_404(still: House) -> None:
+    still.pve.fake.add_vm(200, "a virtual machine")
     for vmid in (199, 200):
         for method, path, body in (
             ("POST", "/scale/cores", {"vm_id": vmid, "cores": 2}),
@@ -423,47 +468,47 @@ def test_what_is_not_there_is_a_404(house: House) -> None:
             ("GET", f"/resource/vm/status?vm_id={vmid}", None),
             ("GET", f"/resource/vm/config?vm_id={vmid}", None),
         ):
-            answer = house.ask(method, path, body) if body else house.ask(method, path)
+            answer = still.ask(method, path, body) if body else still.ask(method, path)
             assert answer.status_code == 404 and answer.json()["status"] == "error", f"{path}: {answer.text}"
             assert f"Container {vmid} not found" in answer.json()["error"]
-    assert house.ask("GET", "/resource/node/status", node_name="pve9").status_code == 404
+    assert still.ask("GET", "/resource/node/status", node_name="pve9").status_code == 404
 
 
-def test_keys_come_by_header_query_or_bearer(house: House) -> None:
-    client, path = house.served.client, "/resource/vm/config?vm_id=104"
-    assert client.get(path, headers={"X-API-Key": house.key}).status_code == 200
-    assert client.get(path, headers={"Authorization": f"Bearer {house.key}"}).status_code == 200
-    assert client.get(f"{path}&api_key={house.key}").status_code == 200
+def test_keys_come_by_header_query_or_bearer(still: House) -> None:
+    client, path = still.served.client, "/resource/vm/config?vm_id=104"
+    assert client.get(path, headers={"X-API-Key": still.key}).status_code == 200
+    assert client.get(path, headers={"Authorization": f"Bearer {still.key}"}).status_code == 200
+    assert client.get(f"{path}&api_key={still.key}").status_code == 200
     for wrong in (path, f"{path}&api_key=tt_live_{'0' * 32}", f"{path}&api_key="):
         answer = client.get(wrong)
         assert (answer.status_code, answer.json()) == (
             401,
             {"status": "error", "error": "Missing or invalid API key"},
         )
-    elsewhere = client.get(f"/api/v1/scaling/policies?api_key={house.key}")
+    elsewhere = client.get(f"/api/v1/scaling/policies?api_key={still.key}")
     assert elsewhere.status_code == 401, "other families take no key in the query"
-    two = client.get(f"{path}&api_key={house.key}", headers={"X-API-Key": "tt_live_" + "0" * 32})
+    two = client.get(f"{path}&api_key={still.key}", headers={"X-API-Key": "tt_live_" + "0" * 32})
     assert two.status_code == 400
 
 
-def test_who_may_only_read_may_not_write(house: House) -> None:
-    reader = house.served.key("lxc:read")
-    assert house.served.client.get("/resource/vm/config?vm_id=104", headers=reader).status_code == 200
-    answer = house.served.client.post("/scale/cores", json={"vm_id": 104, "cores": 4}, headers=reader)
+def test_who_may_only_read_may_not_write(still: House) -> None:
+    reader = still.served.key("lxc:read")
+    assert still.served.client.get("/resource/vm/config?vm_id=104", headers=reader).status_code == 200
+    answer = still.served.client.post("/scale/cores", json={"vm_id": 104, "cores": 4}, headers=reader)
     assert answer.status_code == 403
     assert answer.json() == {"status": "error", "error": "the scope lxc:write is needed"}
 
 
-def test_nobody_sees_another_organizations_containers(house: House) -> None:
-    ask = house.served.client.get
-    limited = house.served.key("lxc:write", clusters=("prod",))
-    other = house.served.key("lxc:write", organization="globex")
+def test_nobody_sees_another_organizations_containers(still: House) -> None:
+    ask = still.served.client.get
+    limited = still.served.key("lxc:write", clusters=("prod",))
+    other = still.served.key("lxc:write", organization="globex")
     for who in (limited, other):
         there, nowhere = (ask(f"/resource/vm/status?vm_id={vmid}", headers=who) for vmid in (104, 999))
         assert there.status_code == nowhere.status_code == 404
         assert there.text.replace("104", "") == nowhere.text.replace("999", "")
         assert ask("/resource/node/status?node_name=pve1", headers=who).status_code == 404
-    allowed = house.served.key("lxc:read", clusters=("lxc/pve1",))
+    allowed = still.served.key("lxc:read", clusters=("lxc/pve1",))
     assert ask("/resource/vm/status?vm_id=104", headers=allowed).status_code == 200
 
 
@@ -475,14 +520,14 @@ def test_a_node_that_the_fleet_does_not_declare_is_not_its_own(tmp_path: Path, r
         assert answer.status_code == 404 and "spec.lxcNodes in trimtab.yaml" in answer.json()["error"]
 
 
-def test_health_metrics_and_routes(house: House) -> None:
-    client = house.served.client
+def test_health_metrics_and_routes(still: House) -> None:
+    client = still.served.client
     health = client.get("/health/check").json()
-    assert health == {"status": "healthy", "timestamp": house.served.clock.now.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    assert health == {"status": "healthy", "timestamp": still.served.clock.now.strftime("%Y-%m-%dT%H:%M:%SZ")}
     metrics = client.get("/metrics").text
     assert "# HELP lxc_scaling_actions_total Total scaling actions\n# TYPE lxc_scaling_actions_total counter" in metrics
     assert client.get("/routes").status_code == 401
-    listed = house.ask("GET", "/routes").json()
+    listed = still.ask("GET", "/routes").json()
     assert listed["status"] == "success"
     assert {"endpoint": "/scale/cores", "methods": ["POST"]} in listed["routes"]
     ours = {
@@ -496,10 +541,14 @@ def test_health_metrics_and_routes(house: House) -> None:
     assert len(listed["routes"]) == 14
 
 
-def test_too_many_requests_are_told_as_documented(house: House) -> None:
-    ask = lambda: house.ask("GET", "/routes")  # noqa: E731
+def test_too_many_requests_are_told_as_documented(still: House) -> None:
+    key = still.served.key("lxc:read")
+
+    def ask() -> Any:
+        return still.served.client.get("/routes", headers=key)
+
     assert {ask().status_code for _ in range(120)} == {200}
-    house.served.clock.forward(seconds=15)
+    still.served.clock.forward(seconds=15)
     answer = ask()
     assert answer.status_code == 429
     assert answer.json() == {
@@ -510,7 +559,7 @@ def test_too_many_requests_are_told_as_documented(house: House) -> None:
         "window_seconds": 60,
     }
     assert answer.headers["Retry-After"] == "45"
-    house.served.clock.forward(seconds=46)
+    still.served.clock.forward(seconds=46)
     assert ask().status_code == 200
 
 

@@ -8,8 +8,12 @@ import pytest
 import yaml
 
 from reconciler import loop
+from reconciler.errors import TrimtabError
+from reconciler.manifests.lxc_container import CORES
+from reconciler.model.lxc_container import LXCContainer
 from reconciler.model.policy import ScalingPolicySpec
 from reconciler.steps.house import House
+from reconciler.steps.lxc_requests import Wish, commit
 from support.fake_containers import FakeContainers, fake_containers
 from support.fleets import FleetRepo, git, new_fleet
 from support.served import Served, serving
@@ -175,6 +179,27 @@ def test_a_refused_call_reverts_the_commit_once_and_is_remembered(
     assert (repo.head(), len(pve.calls)) == (head, 1), "not again and again"
 
 
+def test_a_revert_that_cannot_be_pushed_is_made_later_without_another_call(
+    served: Served, repo: FleetRepo, pve: FakeContainers
+) -> None:
+    live(served)
+    pve.use(*KEY, cpu=90)
+    passes(served)
+    pve.refuses = "out of luck"
+    hook = repo.bare / "hooks/pre-receive"
+    hook.write_text(
+        '#!/bin/sh\nread old new ref\ngit log -1 --format=%s "$new" | grep -q "^Roll back" && exit 1\nexit 0\n'
+    )
+    hook.chmod(0o755)
+    for _ in range(2):
+        with pytest.raises(TrimtabError, match="hook"):
+            passes(served)
+    assert spec_of(repo)["cores"] == 3
+    hook.unlink()
+    passes(served, 2)
+    assert (spec_of(repo)["cores"], len(pve.calls)) == (2, 1)
+
+
 def test_what_a_person_asks_for_is_not_reverted_and_tried_again_with_pauses(
     served: Served, repo: FleetRepo, pve: FakeContainers
 ) -> None:
@@ -204,9 +229,9 @@ def test_while_proxmox_is_away_nothing_is_reverted_and_it_is_asked_less_and_less
     repo.commit()
     head, asked = repo.head(), pve.questions
     pve.away = True
-    passes(served, 20, every=30)
+    passes(served, 10, every=60)
     assert repo.head() == head
-    assert 3 <= pve.questions - asked <= 12, "pauses grow to five minutes"
+    assert 3 <= pve.questions - asked <= 7, "pauses grow to five minutes"
     conflict = shown(served, policy_id)["conflict"]
     assert "Proxmox VE does not answer" in conflict and "is pveproxy running there?" in conflict
     pve.away = False
@@ -247,6 +272,19 @@ def test_a_container_that_somebody_changes_meanwhile_is_looked_at_again_and_not_
     has = pve.there[KEY]
     assert (has.cores, has.rootfs_gb) == (4, 10.0)
     assert [call[0] for call in pve.calls] == ["set", "set"], "the disk has grown already"
+
+
+def test_what_the_lxc_api_is_at_work_on_is_left_to_it_and_taken_over_when_it_does_not_come_back(
+    served: Served, repo: FleetRepo, pve: FakeContainers
+) -> None:
+    now = LXCContainer(node="pve1", vmid=104, cores=2, memory_mb=1024)
+    wish = Wish(now, lambda _file: {CORES: "4"}, "pat asked for 4 cores")
+    served.steward.ask(lambda house: commit(house, wish)).result(timeout=60)
+    passes(served, 2)
+    assert pve.calls == []
+    passes(served, 2, every=1200)
+    assert pve.there[KEY].cores == 4
+    assert states(served) == ["applied"]
 
 
 def test_memory_that_the_node_has_not_is_never_given(served: Served, repo: FleetRepo, pve: FakeContainers) -> None:

@@ -248,6 +248,8 @@ def test_the_load_balancer_knows_before_anything_stops(host: Host) -> None:
 
     assert host.told("lb-3", "lb", 3, lbPoolRef="web")[0] == "succeeded"
     assert servers() == addresses("lb", "lb-1", "lb-2")
+    host.docker("kill", "lb-1")
+    until(lambda: servers() == addresses("lb", "lb-2"))
     assert host.told("lb-1", "lb", 1, lbPoolRef="web")[0] == "succeeded"
     assert servers("at-stop.yml") == servers() == addresses("lb")
 

@@ -74,7 +74,8 @@ class Sized:
         assert answer.status_code == 200, answer.text
 
     def report(self, revision: str = "", *objects: dict[str, Any], roots: list[dict[str, Any]] | None = None) -> None:
-        """A status report that was gone through."""
+        """A status report that was gone through, a second after the last push."""
+        self.served.clock.forward(seconds=1)
         body = {"revision": revision or self.repo.head(), "objects": list(objects), "roots": roots or []}
         path = f"/api/v1/agents/{self.agent[0]}/scaling/status"
         answer = self.served.client.post(path, json=body, headers=self.agent[1])

@@ -2,11 +2,13 @@
 
 import json
 import queue
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -55,8 +57,8 @@ class HandMade:
 
 
 @contextmanager
-def hand_made() -> Iterator[HandMade]:
-    """Serve one while inside."""
+def hand_made(certificate: Path | None = None) -> Iterator[HandMade]:
+    """Serve one while inside; over TLS with a ``certificate`` (a PEM file with its key)."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -87,7 +89,11 @@ def hand_made() -> Iterator[HandMade]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    made = HandMade(f"http://127.0.0.1:{server.server_address[1]}")
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    made = HandMade(f"http{'s' if certificate else ''}://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -15,7 +15,8 @@ from typing import Any
 from reconciler.clock import Clock, system_clock
 from support.kube_double_http import Asked, Failing, Served
 from support.kube_double_kinds import BUILT_IN, METRICS, Json, Resource
-from support.kube_double_state import Name, Refused, State, Writing
+from support.kube_double_refusals import Refused
+from support.kube_double_state import Name, State, Writing
 
 
 @dataclass

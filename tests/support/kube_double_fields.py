@@ -52,8 +52,8 @@ Owners = dict[Manager, Owned]
 class Conflicting(Exception):
     """What an apply without force runs into."""
 
-    def __init__(self, conflicts: Mapping[Manager, Paths], owners: Owners) -> None:
-        self.conflicts, self.owners = conflicts, owners
+    def __init__(self, conflicts: Mapping[Manager, Paths]) -> None:
+        self.conflicts = conflicts
         super().__init__("conflict")
 
 
@@ -223,7 +223,7 @@ def owned_after(
     conflicts = {manager: owned.paths & changed for manager, owned in owners.items() if manager != by}
     conflicts = {manager: paths for manager, paths in conflicts.items() if paths}
     if conflicts and not force:
-        raise Conflicting(conflicts, owners)
+        raise Conflicting(conflicts)
     left: Owners = {}
     for manager, owned in owners.items():
         lost = frozenset() if manager == by else (conflicts.get(manager, frozenset()) | difference.removed)

@@ -14,7 +14,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import yaml
 
 from support.kube_double_kinds import Json, Resource
-from support.kube_double_state import Name, Refused, State, Writing
+from support.kube_double_refusals import Refused
+from support.kube_double_state import Name, State, Writing
 
 _REST: Final = r"/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>status|scale))?"
 _PATHS: Final = (re.compile(rf"/namespaces/(?P<namespace>[^/]+){_REST}"), re.compile(_REST))

@@ -1,5 +1,6 @@
 """The kinds that an API server serves, what it fills in by itself, and what it refuses of them."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,7 +21,7 @@ class Resource:
     namespaced: bool
     generation: bool = False
     custom: bool = False
-    schema: Mapping[str, Any] | None = None
+    schema: Mapping[str, Any] | None = field(default=None, compare=False)
     shape: Shape = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -234,7 +235,7 @@ def _required(at: str, detail: str = "") -> Wrong:
 
 
 def _invalid(at: str, value: Any, detail: str) -> Wrong:
-    shown = f'"{value}"' if isinstance(value, str) else value
+    shown = json.dumps(value, separators=(",", ":"))
     return Wrong(at, "FieldValueInvalid", f"Invalid value: {shown}: {detail}")
 
 
@@ -280,22 +281,21 @@ def _judge_workload(spec: Json) -> list[Wrong]:
     found = []
     if spec.get("replicas", 0) < 0:
         found.append(_invalid("spec.replicas", spec["replicas"], "must be greater than or equal to 0"))
+    labels = (spec["template"].get("metadata") or {}).get("labels") or {}
+    selector = spec.get("selector")
+    wanted = (selector or {}).get("matchLabels") or {}
+    if selector is None:
+        found.append(_required("spec.selector"))
+    elif not wanted and not selector.get("matchExpressions"):
+        found.append(_invalid("spec.selector", selector, "empty selector is invalid for deployment"))
+    if selector is None or any(labels.get(name) != value for name, value in wanted.items()):
+        found.append(_invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"))
+    found += _containers(spec["template"]["spec"], "spec.template.spec")
     strategy = spec.get("strategy") or {}
     if strategy.get("type") == "Recreate" and strategy.get("rollingUpdate"):
         said = "Forbidden: may not be specified when strategy `type` is 'Recreate'"
         found.append(Wrong("spec.strategy.rollingUpdate", "FieldValueForbidden", said))
-    labels = (spec["template"].get("metadata") or {}).get("labels") or {}
-    selector = spec.get("selector")
-    if selector is None:
-        found.append(_required("spec.selector"))
-    else:
-        wanted = selector.get("matchLabels") or {}
-        if not wanted and not selector.get("matchExpressions"):
-            found.append(_invalid("spec.selector", "{}", "empty selector is invalid for deployment"))
-        if any(labels.get(name) != value for name, value in wanted.items()):
-            said = "`selector` does not match template `labels`"
-            found.append(_invalid("spec.template.metadata.labels", labels, said))
-    return found + _containers(spec["template"]["spec"], "spec.template.spec")
+    return found
 
 
 def _judge_cron_job(spec: Json) -> list[Wrong]:

@@ -55,20 +55,24 @@ def _list_patched(live: list[Any], patch: list[Any], shape: Shape) -> list[Any]:
     if not key:
         return live + [each for each in patch if each not in live]
     order = [each.get(key) for each in live]
-    merged = {each.get(key): each for each in live}
+    wanted = [each.get(key) for each in patch]
+    merged = list(live)
     for each in patch:
+        at = next((n for n, one in enumerate(merged) if one.get(key) == each.get(key)), None)
         if each.get("$patch") == "delete":
-            merged.pop(each.get(key), None)
+            merged = [one for one in merged if one.get(key) != each.get(key)]
+        elif at is None:
+            merged.append(strategic_patched({}, each, shape.item))
         else:
-            merged[each.get(key)] = strategic_patched(merged.get(each.get(key), {}), each, shape.item)
-    named = [each.get(key) for each in patch if each.get(key) in merged]
-    return [merged[name] for name in _interleaved([each for each in merged if each not in named], named, order)]
+            merged[at] = strategic_patched(merged[at], each, shape.item)
+    named = sorted((one for one in merged if one.get(key) in wanted), key=lambda one: wanted.index(one.get(key)))
+    return _interleaved([one for one in merged if one.get(key) not in wanted], named, order, key)
 
 
-def _interleaved(others: list[Any], named: list[Any], order: list[Any]) -> list[Any]:
+def _interleaved(others: list[Any], named: list[Any], order: list[Any], key: str) -> list[Any]:
     """``mergeSortedSlice``: what the patch names comes in the patch's order, and first, but for what stood before it."""
     merged = []
     while others and named:
-        first = named[0] in order and order.index(others[0]) < order.index(named[0])
+        first = named[0][key] in order and order.index(others[0][key]) < order.index(named[0][key])
         merged.append((others if first else named).pop(0))
     return merged + others + named

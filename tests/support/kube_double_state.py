@@ -6,51 +6,16 @@ import itertools
 import json
 import threading
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from reconciler.clock import Clock
 from support.kube_double_fields import Conflicting, Manager, Owners, applied, entries, updated
 from support.kube_double_kinds import Json, Resource, Wrong, empty, faults, fill
 from support.kube_double_patch import merge_patched, strategic_patched
-from support.kube_double_types import Unfit, check, settled, spelled
-
-REASONS: Final = {
-    400: "BadRequest",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "NotFound",
-    405: "MethodNotAllowed",
-    409: "Conflict",
-    410: "Expired",
-    422: "Invalid",
-    429: "TooManyRequests",
-    500: "InternalError",
-    503: "ServiceUnavailable",
-    504: "Timeout",
-}
-
-
-class Refused(Exception):
-    """An answer of 400 and above, as a Status object."""
-
-    def __init__(
-        self, code: int, message: str, *, reason: str | None = None, details: Json | None = None, retry_after: int = 0
-    ) -> None:
-        self.code, self.message, self.retry_after = code, message, retry_after
-        self.reason = REASONS.get(code, "") if reason is None else reason
-        self.details = details or {}
-        super().__init__(message)
-
-    def status(self) -> Json:
-        said: Json = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
-        said |= {"message": self.message, "code": self.code}
-        return (
-            said
-            | ({"reason": self.reason} if self.reason else {})
-            | ({"details": self.details} if self.details else {})
-        )
+from support.kube_double_refusals import EXPIRED, Refused, about, conflict, invalid, not_found, precondition
+from support.kube_double_types import Unfit, check, settled
 
 
 class Name(NamedTuple):
@@ -110,7 +75,7 @@ class State:
             meta: Json = {"resourceVersion": str(self.version)}
             if token:
                 if token not in self._pages:
-                    raise Refused(410, _EXPIRED)
+                    raise Refused(410, EXPIRED)
                 rest = self._pages.pop(token)
             else:
                 of = self._held.get(resource, {})
@@ -135,11 +100,11 @@ class State:
         meta = body.get("metadata") or {}
         name = Name(namespace if resource.namespaced else "", str(meta.get("name", "")))
         if not name.name:
-            raise _invalid(resource, "", [Wrong("metadata.name", "FieldValueRequired", "Required value: name or generateName is required")])  # fmt: skip
+            raise invalid(resource, "", [Wrong("metadata.name", "FieldValueRequired", "Required value: name or generateName is required")])  # fmt: skip
         with self.lock:
             if name in self._held.get(resource, {}):
                 said = f'{resource.resource_name} "{name.name}" already exists'
-                raise Refused(409, said, reason="AlreadyExists", details=_about(resource, name.name))
+                raise Refused(409, said, reason="AlreadyExists", details=about(resource, name.name))
             return self._update(resource, name, None, body, writing)
 
     def update(self, resource: Resource, name: Name, body: Json, writing: Writing) -> tuple[Json, list[str]]:
@@ -190,7 +155,7 @@ class State:
                 said = (
                     f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing object was found"
                 )
-                raise Refused(409, f'Operation cannot be fulfilled on {resource.resource_name} "{name.name}": {said}', details=_about(resource, name.name))  # fmt: skip
+                raise Refused(409, f'Operation cannot be fulfilled on {resource.resource_name} "{name.name}": {said}', details=about(resource, name.name))  # fmt: skip
             if held is None:
                 self._check_namespace(resource, name)
             merged, owners = self._merged(resource, name, held, body, writing)
@@ -216,7 +181,7 @@ class State:
                 ignored=_ignored(resource, writing), force=writing.force,
             )  # fmt: skip
         except Conflicting as conflicting:
-            raise _conflict(conflicting) from None
+            raise conflict(conflicting) from None
 
     def _owners(self, resource: Resource, held: _Held | None) -> Owners:
         """Who owns what before an apply: of an object that nobody was noted for, ``before-first-apply`` has all
@@ -234,7 +199,7 @@ class State:
             obj = self.get(resource, name)
             wanted = (options.get("preconditions") or {}).get("uid")
             if wanted is not None and wanted != obj["metadata"]["uid"]:
-                raise _precondition(resource, name.name, wanted, obj["metadata"]["uid"])
+                raise precondition(resource, name.name, wanted, obj["metadata"]["uid"])
             if not dry_run:
                 self._drop(resource, name)
                 if resource.kind == "Namespace":
@@ -267,7 +232,7 @@ class State:
         self._check_meta(resource, name, held, body, writing)
         unknown: list[str] = []
         try:
-            new: Json = settled(copy.deepcopy(body), resource.shape, unknown)
+            new: Json = settled(body, resource.shape, unknown)
         except Unfit as unfit:
             version = resource.api_version.rpartition("/")[2]
             said = f'{resource.kind} in version "{version}" cannot be handled as a {resource.kind}: {unfit}'
@@ -277,7 +242,7 @@ class State:
         if not resource.custom:
             fill(resource, new)
         if wrong := faults(resource, new, held.obj if held else None):
-            raise _invalid(resource, name.name, wrong)
+            raise invalid(resource, name.name, wrong)
         self._stamp(resource, name, held, new)
         return new, unknown
 
@@ -292,12 +257,12 @@ class State:
         uid = held.obj["metadata"]["uid"]
         if meta.get("uid", uid) != uid:
             if writing.replaces:
-                raise _precondition(resource, name.name, meta["uid"], uid)
+                raise precondition(resource, name.name, meta["uid"], uid)
             said = f'Invalid value: "{meta["uid"]}": field is immutable'
-            raise _invalid(resource, name.name, [Wrong("metadata.uid", "FieldValueInvalid", said)])
+            raise invalid(resource, name.name, [Wrong("metadata.uid", "FieldValueInvalid", said)])
         if (given := meta.get("resourceVersion")) and given != held.obj["metadata"]["resourceVersion"]:
             said = "the object has been modified; please apply your changes to the latest version and try again"
-            raise Refused(409, f'Operation cannot be fulfilled on {resource.resource_name} "{name.name}": {said}', details=_about(resource, name.name))  # fmt: skip
+            raise Refused(409, f'Operation cannot be fulfilled on {resource.resource_name} "{name.name}": {said}', details=about(resource, name.name))  # fmt: skip
 
     def _keep_apart(self, resource: Resource, held: _Held | None, new: Json, writing: Writing) -> None:
         """The main resource cannot write status, and the status subresource nothing else."""
@@ -353,59 +318,6 @@ class State:
 
     def _now(self) -> str:
         return self.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-_EXPIRED: Final = (
-    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
-    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results."
-)
-
-
-def not_found(resource: Resource, name: str) -> Refused:
-    return Refused(404, f'{resource.resource_name} "{name}" not found', details=_about(resource, name))
-
-
-def _about(resource: Resource, name: str) -> Json:
-    return {"name": name, "kind": resource.plural} | ({"group": resource.group} if resource.group else {})
-
-
-def _invalid(resource: Resource, name: str, wrong: Iterable[Wrong]) -> Refused:
-    causes = [{"reason": each.reason, "message": each.message, "field": each.field} for each in wrong]
-    said = [f"{each['field']}: {each['message']}" for each in causes]
-    listed = said[0] if len(said) == 1 else f"[{', '.join(said)}]"
-    about = {"name": name, "kind": resource.kind, "causes": causes} | (
-        {"group": resource.group} if resource.group else {}
-    )
-    return Refused(422, f'{resource.kind_name} "{name}" is invalid: {listed}', details=about)
-
-
-def _precondition(resource: Resource, name: str, wanted: str, is_: str) -> Refused:
-    said = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {is_}"
-    message = f'Operation cannot be fulfilled on {resource.resource_name} "{name}": {said}'
-    return Refused(409, message, details=_about(resource, name))
-
-
-def _conflict(conflicting: Conflicting) -> Refused:
-    """``managedfields/internal/conflict.go``."""
-    by_manager: dict[str, list[str]] = {}
-    for manager, paths in conflicting.conflicts.items():
-        who = json.dumps(manager.name)
-        if manager.subresource:
-            who += f" with subresource {json.dumps(manager.subresource)}"
-        if manager.operation == "Update":
-            who += f" using {manager.api_version} at {conflicting.owners[manager].time}"
-        by_manager.setdefault(who, []).extend(spelled(path) for path in sorted(paths))
-    causes = [
-        {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": path}
-        for who, paths in sorted(by_manager.items())
-        for path in paths
-    ]
-    if len(causes) == 1:
-        said = f"Apply failed with 1 conflict: {causes[0]['message']}: {causes[0]['field']}"
-    else:
-        lines = [line for who, paths in sorted(by_manager.items()) for line in (f"conflicts with {who}:", *(f"- {path}" for path in paths))]  # fmt: skip
-        said = f"Apply failed with {len(causes)} conflicts: " + "\n".join(lines)
-    return Refused(409, said, details={"causes": causes})
 
 
 def _ignored(resource: Resource, writing: Writing) -> tuple[str, ...]:

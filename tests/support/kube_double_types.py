@@ -3,6 +3,7 @@
 The rules are those of ``k8s.io/kube-openapi/pkg/schemaconv`` and ``sigs.k8s.io/structured-merge-diff/v4/typed``.
 """
 
+import copy
 import functools
 import importlib.util
 import json
@@ -249,7 +250,7 @@ def settled(value: Any, shape: Shape, unknown: list[str], path: str = "") -> Any
     :raises Unfit: for a wrong type
     """
     if value is None or shape.kind == "deduced":
-        return value
+        return copy.deepcopy(value)
     if shape.kind == "scalar":
         _check_scalar(value, shape, path)
         return _quantity(value, path) if shape.quantity else value

@@ -139,11 +139,11 @@ class Connection:
         except urllib3.exceptions.ProtocolError:
             pass  # a kept connection that the other side has closed meanwhile
         except urllib3.exceptions.HTTPError as error:
-            raise _away(error) from None
+            raise _away(error, self._client.configuration.host) from None
         try:
             return self._once(method, path, data, content_type)
         except urllib3.exceptions.HTTPError as error:
-            raise _away(error) from None
+            raise _away(error, self._client.configuration.host) from None
 
     def _once(self, method: str, path: str, data: bytes | None, content_type: str) -> urllib3.BaseHTTPResponse:
         configuration = self._client.configuration
@@ -158,10 +158,10 @@ class Connection:
         return response
 
 
-def _away(error: Exception) -> Unreachable:
+def _away(error: Exception, host: str) -> Unreachable:
     certificate = isinstance(error, urllib3.exceptions.SSLError)
     return Unreachable(
-        f"the API server does not answer: {str(error).rsplit(': ', 1)[-1] or type(error).__name__}",
+        f"the API server at {host} does not answer: {str(error).rsplit(': ', 1)[-1] or type(error).__name__}",
         after_seconds=1,
         hint="check certificate-authority and server in the kubeconfig" if certificate else "",
     )

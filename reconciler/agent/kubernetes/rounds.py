@@ -23,7 +23,7 @@ from reconciler.clock import Clock, stopwatch
 Result = TypeVar("Result")
 
 _ENDING_SECONDS = 3.0
-"""How long what is being pushed or applied may take when the agent is to stop."""
+"""How long what is being pushed and applied may take when the agent is to stop."""
 
 
 class Looks(Protocol):
@@ -107,8 +107,9 @@ class Rounds(Generic[Result]):
             with self._changed:
                 self._ending = True
                 self._changed.notify_all()
+            waited = stopwatch()
             for thread in others:
-                thread.join(_ENDING_SECONDS)
+                thread.join(max(0.0, _ENDING_SECONDS - waited()))
 
     def _look(self) -> _Look | None:
         began, at = self._elapsed(), self._clock()

@@ -200,11 +200,17 @@ def test_a_conflict_over_the_whole_object_has_no_owners(double: KubeDouble, clus
 
 
 def test_owners_with_odd_names_are_read(double: KubeDouble, cluster: Cluster) -> None:
-    double.apply(config("web", colour="blue"), manager='it "says" \\ ok')
-    double.edit("ConfigMap", "shop", "web", {"data": {"size": "1"}}, manager="before-first-apply")
+    double.apply(config("odd", colour="blue"), manager='it "says" \\ ok')
+    double.edit("ConfigMap", "shop", "odd", {"data": {"size": "1"}}, manager="kubectl-edit")
     with pytest.raises(Conflict) as raised:
-        cluster.apply(config("web", colour="red", size="2"), manager="trimtab", force=False)
-    assert set(raised.value.owners) == {('it "says" \\ ok', ".data.colour"), ("before-first-apply", ".data.size")}
+        cluster.apply(config("odd", colour="red", size="2"), manager="trimtab", force=False)
+    assert set(raised.value.owners) == {('it "says" \\ ok', ".data.colour"), ("kubectl-edit", ".data.size")}
+
+
+def test_what_nobody_was_noted_for_belongs_to_before_first_apply(double: KubeDouble, cluster: Cluster) -> None:
+    with pytest.raises(Conflict) as raised:
+        cluster.apply(config("web", colour="red"), manager="trimtab", force=False)
+    assert raised.value.owners == (("before-first-apply", ".data.colour"),)
 
 
 def test_what_is_no_json_is_said_to_be_no_api_server(tmp_path: Path) -> None:

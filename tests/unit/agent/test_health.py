@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from reconciler.agent.failures import Away
-from reconciler.agent.health import health
+from reconciler.agent.health import family, health
 from reconciler.agent.link import Link, Registration
 from reconciler.agent.pulse import Pulse
 from reconciler.clock import system_clock
@@ -70,6 +70,13 @@ def test_a_docker_agent_whose_command_thread_hangs_is_found_out() -> None:
             link.push({"containers": []}, system_clock())
         assert link.pulse.overdue() == ("commands",)
         link.close()
+
+
+def test_it_listens_for_ipv6_too_where_the_machine_has_it() -> None:
+    assert family("", both=True) == socket.AF_INET6
+    assert family("", both=False) == socket.AF_INET
+    assert family("::1") == socket.AF_INET6
+    assert family("127.0.0.1") == socket.AF_INET
 
 
 def test_a_port_that_is_taken_is_said() -> None:

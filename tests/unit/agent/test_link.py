@@ -4,9 +4,16 @@ import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from reconciler.agent.failures import Away, Refused
 from reconciler.agent.link import Link, Registration
@@ -339,11 +346,64 @@ def test_what_a_person_must_change_is_said(server: HandMade, link: Link, answer:
     assert told in str(refused.value) and hint in refused.value.hint
 
 
-@pytest.mark.parametrize("url", ["", "trimtab.example.com", "ftp://x", "http://", "http://x:port", "http://x/?a=b"])
+@pytest.mark.parametrize(
+    "url", ["", "trimtab.example.com", "ftp://x", "http://", "http://x:port", "http://x/?a=b", "https://me:hidden@x"]
+)
 def test_an_address_that_is_none(server: HandMade, url: str) -> None:
     registration = Registration(name="prod", hostname="node-1", platform="kubernetes")
-    with pytest.raises(InputError, match="--server"):
+    with pytest.raises(InputError, match="--server") as told:
         Link(url, KEY, registration, clock=fixed_clock(NOW))
+    assert "hidden" not in str(told.value)
+
+
+def test_a_certificate_that_does_not_verify_and_one_of_ones_own_authority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a wait that ends over TLS, too."""
+    certificate = own_certificate(tmp_path)
+    with hand_made(certificate) as server:
+        stranger = link_to(server)
+        with pytest.raises(Away, match="certificate verify failed") as told:
+            stranger.register()
+        assert "SSL_CERT_FILE" in told.value.hint
+        stranger.close()
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        link = link_to(server)
+        link.register()
+        server.tell("GET commands", Told(hang=True))
+        got: list[object] = []
+        waiting = threading.Thread(target=lambda: got.append(link.next_command(wait=60)))
+        waiting.start()
+        while server.arrived.get(timeout=10) != "GET commands":
+            pass
+        elapsed = stopwatch()
+        link.hang_up()
+        waiting.join(timeout=10)
+        assert got == [None] and elapsed() < 2
+        link.push(pods(1), NOW)
+        link.close()
+
+
+def own_certificate(folder: Path) -> Path:
+    """A certificate for 127.0.0.1 that nobody knows, with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2120, 1, 1, tzinfo=UTC))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "certificate.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(made.public_bytes(Encoding.PEM) + secret)
+    return file
 
 
 def test_an_address_may_have_a_path_and_a_slash_at_its_end(server: HandMade) -> None:

@@ -17,9 +17,9 @@ PATH = "clusters/prod/trimtab/prod/requests-deployment-checkout-api.yaml"
 ALL = ("oomKill", "crashLoop", "throttling")
 
 
-def edit(field: str, old: str | None, new: str | None, **more: Any) -> ValueEdit:
-    given: dict[str, Any] = {"path": PATH, "form": "requests", "target": REF, "field": f"containers/server/{field}"}
-    return ValueEdit(**{**given, "old": old, "new": new, **more})
+def edit(at_field: str, old: str | None, new: str | None, **more: Any) -> ValueEdit:
+    given: dict[str, Any] = {"path": PATH, "form": "requests", "target": REF, "field": f"containers/server/{at_field}"}
+    return ValueEdit.model_validate({**given, "old": old, "new": new, **more})
 
 
 def change(*edits: ValueEdit, kind: str = "requests") -> Change:

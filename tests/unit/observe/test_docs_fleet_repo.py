@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from reconciler.gate.windows import check_window
+from reconciler.manifests import container_group, lxc_container
 from reconciler.manifests.yaml_reader import load_all
 from reconciler.model.state import FleetState
 from reconciler.observe.action_fields import ActionFields, NamespaceConfig, RightSizingConfig
@@ -18,6 +19,7 @@ from reconciler.observe.config_fleet import (
     FleetSpec,
     GuardFields,
     HostPoolFields,
+    LxcNodeFields,
     Metadata,
     PricingFields,
     RightsizingFields,
@@ -67,7 +69,7 @@ def state() -> FleetState:
 
 def test_every_example_is_read_without_a_problem(state: FleetState) -> None:
     assert state.problems == ()
-    assert len(BLOCKS) == len(Page().files) + 2  # a root's kustomization.yaml and a container group are read by others
+    assert len(BLOCKS) == len(Page().files) + 3  # a root's kustomization.yaml, a group and a container are read by others
     assert [cluster.name for cluster in state.fleet.clusters] == ["prod-eu", "staging"]
     assert {policy.spec.runtime for policy in state.policies} == {"kubernetes", "docker", "lxc"}
     assert [action.action for action in state.actions] == [
@@ -78,10 +80,20 @@ def test_every_example_is_read_without_a_problem(state: FleetState) -> None:
     ]
 
 
+def test_the_group_and_the_container_are_read_and_every_field_of_theirs_is_explained() -> None:
+    (group,) = (block for block in BLOCKS if "kind: ContainerGroup" in block)
+    (container,) = (block for block in BLOCKS if "kind: LXCContainer" in block)
+    read = container_group.parse(group.encode(), path="docker/web-pool/edge-proxy.yaml")
+    has = lxc_container.parse(container.encode(), path="lxc/pve1/104.yaml")
+    fields = [*container_group.fields_of(read), *lxc_container.fields_of(has)]
+    assert len(fields) == 10
+    assert [field for field in fields if f"`{field.removeprefix('spec/')}`" not in PAGE] == []
+
+
 @pytest.mark.parametrize(
     "section",
     [
-        Metadata, FleetSpec, ClusterFields, RootFields, HostPoolFields, DeliveryFields, SignFields, AuthorFields,
+        Metadata, FleetSpec, ClusterFields, RootFields, HostPoolFields, LxcNodeFields, DeliveryFields, SignFields, AuthorFields,
         WindowsFields, WindowFields, PricingFields, RightsizingFields, GuardFields,
         PolicyFields, ActionFields, RightSizingConfig, NamespaceConfig,
     ],

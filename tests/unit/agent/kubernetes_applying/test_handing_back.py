@@ -1,6 +1,7 @@
 """What Trimtab lets go of goes back to what people say, and nothing falls to a default on the way."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -172,8 +173,7 @@ def test_objects_that_git_no_longer_has_are_deleted_only_where_they_are_trimtabs
     made = one.double.get("HorizontalPodAutoscaler", "shop", "anew")
     assert made is not None
     one.double.drop("HorizontalPodAutoscaler", "shop", "anew")
-    made["metadata"] = {**hpa(name="anew")["metadata"], "annotations": {}}
-    one.double.put(made, manager="kubectl")
+    one.double.apply(hpa(name="anew"), manager="trimtab")  # a copy, with all that marks ours, and a uid of its own
     one.round(hpa(name="stays"))
     left = {each["metadata"]["name"] for each in one.double.all("HorizontalPodAutoscaler")}
     assert left == {"theirs", "anew", "stays"}
@@ -181,16 +181,62 @@ def test_objects_that_git_no_longer_has_are_deleted_only_where_they_are_trimtabs
 
 
 def test_a_namespace_or_a_crd_is_never_deleted(one: World) -> None:
-    space = {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": "made", "annotations": {"trimtab.dev/owns": "object"}},
+    one.double.install("apiextensions.k8s.io/v1", "CustomResourceDefinition", "crds", namespaced=False)
+    annotations = {"trimtab.dev/owns": "object"}
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "made", "annotations": annotations}}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com", "annotations": annotations},
+        "spec": {"group": "example.com"},
     }
-    one.round(space)
-    assert one.double.get("Namespace", "", "made") is not None
+    one.round(space, definition)
     one.round()
     assert one.double.get("Namespace", "", "made") is not None
+    assert one.double.get("CustomResourceDefinition", "", "widgets.example.com") is not None
     assert not one.double.asked("delete")
+
+
+def test_what_was_co_owned_before_stays_when_more_is_let_go_of(one: World) -> None:
+    one.told.git["Deployment", "web"] = {CPU: "250m", "spec.replicas": 5}
+    one.round(requests("250m", replicas=5))
+    one.round(fields(replicas=5))
+    one.round()
+    assert cpu_of(one.live()) == "250m" and one.live()["spec"]["replicas"] == 5
+
+
+def test_an_autoscaler_that_is_quicker_than_the_hand_over_wins(one: World) -> None:
+    class Racing:
+        """A cluster whose autoscaler scales right before the first write of ``trimtab-handback``."""
+
+        scaled = False
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(one.cluster, name)
+
+        def apply(self, manifest: Any, **how: Any) -> Any:
+            if how["manager"] == "trimtab-handback" and not self.scaled:
+                self.scaled = True
+                scaler = {"manager": "kube-controller-manager", "subresource": "scale"}
+                one.double.edit("Deployment", "shop", "web", {"spec": {"replicas": 8}}, **scaler)
+            return one.cluster.apply(manifest, **how)
+
+    one.restarted(Racing())
+    assert {each.status for each in one.round(hpa()).objects} == {"applied"}
+    assert one.live()["spec"]["replicas"] == 8
+
+
+def test_a_hand_back_that_is_refused_is_told_and_not_hammered(one: World) -> None:
+    one.round(requests("250m"))
+    one.double.fail("patch", "Deployment", 403, times=None, message="deployments is forbidden for trimtab")
+    (told,) = one.round().objects
+    assert told.status == "failed" and "forbidden" in told.message
+    one.double.requests.clear()
+    one.round()
+    assert {each.verb for each in one.double.requests} == {"list"}
+    one.double.heal()
+    one.clock.forward(minutes=1)
+    assert one.round().objects == () and cpu_of(one.live()) == "100m"
 
 
 def test_a_root_that_goes_over_to_argo_cd_is_left_as_it_is_and_forgotten(one: World) -> None:
@@ -203,6 +249,22 @@ def test_a_root_that_goes_over_to_argo_cd_is_left_as_it_is_and_forgotten(one: Wo
     one.restarted()
     one.round()
     assert one.cluster.get(HPA) is not None
+
+
+def test_of_several_roots_only_what_went_over_is_left_as_it_is(one: World) -> None:
+    one.double.install("argoproj.io/v1alpha1", "Application", "applications")
+
+    def roots(second: str) -> tuple[dict[str, str], ...]:
+        return (
+            {"path": "clusters/prod/a", "namespace": "default", "sync": "agent"},
+            {"path": "clusters/prod/b", "namespace": "default", "sync": second},
+        )
+
+    one.round(hpa(name="a"), hpa(name="b"), roots=roots("agent"))
+    one.round(hpa(name="a"), roots=roots("argocd"))
+    assert one.double.get("HorizontalPodAutoscaler", "shop", "b") is not None
+    one.round(roots=roots("argocd"))
+    assert [each["metadata"]["name"] for each in one.double.all("HorizontalPodAutoscaler")] == ["b"]
 
 
 def test_a_cluster_of_argo_cd_gets_no_inventory(one: World) -> None:

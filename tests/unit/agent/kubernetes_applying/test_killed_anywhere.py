@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.agent.kubernetes.cluster import Cluster, ObjectKey
 from reconciler.agent.kubernetes.owning import owned_paths
-from support.kube_applying import World, cpu_of, hpa, requests, web, world
+from support.kube_applying import World, cpu_of, fields, hpa, requests, web, world
 
 CPU = "spec.template.spec.containers.server.resources.requests.cpu"
 CALLS = ("get", "apply", "patch", "delete")
@@ -118,3 +118,46 @@ def _check(one: World, key: ObjectKey, stage: str) -> None:
         assert scaler is not None and scaler["spec"]["maxReplicas"] == (10 if stage == "taking" else 12)
         assert cpu_of(live) == ("250m" if stage == "taking" else "260m"), key.name
         assert live["spec"]["replicas"] == 5, key.name
+
+
+def _dies_after_forcing(one: World, kind: str) -> Any:
+    class Forcing:
+        """A cluster whose caller dies as soon as something of ``kind`` was taken by force."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(one.cluster, name)
+
+        def apply(self, manifest: Any, **how: Any) -> Any:
+            answer = one.cluster.apply(manifest, **how)
+            if how["force"] and manifest["kind"] == kind:
+                raise Killed
+            return answer
+
+    return Forcing()
+
+
+def test_who_had_drifted_is_told_though_the_agent_ended_right_after_it_was_put_back(one: World) -> None:
+    one.double.apply(web(name="drifting"), manager="kubectl")
+    wanted = _named(fields(replicas=5), "drifting")
+    one.restarted()
+    one.round(wanted)
+    one.double.edit("Deployment", "shop", "drifting", {"spec": {"replicas": 2}}, manager="kubectl-scale")
+    one.restarted(_dies_after_forcing(one, "Deployment"))
+    with pytest.raises(Killed):
+        one.round(wanted)
+    one.restarted()
+    (told,) = one.round(wanted).objects
+    assert told.status == "drifted" and "kubectl-scale" in told.message
+
+
+def test_an_hpa_of_somebodys_is_never_deleted_though_the_agent_ended_while_it_took_it(one: World) -> None:
+    theirs = hpa(5, name="theirs")
+    theirs["metadata"]["annotations"] = {}
+    one.double.put(theirs, manager="kubectl")
+    one.restarted(_dies_after_forcing(one, "HorizontalPodAutoscaler"))
+    with pytest.raises(Killed):
+        one.round(hpa(name="theirs"))
+    one.restarted()
+    one.round(hpa(name="theirs"))
+    one.round()
+    assert one.double.get("HorizontalPodAutoscaler", "shop", "theirs") is not None
