@@ -62,9 +62,9 @@ def test_apply_creates_and_owns_just_what_it_lists(api: Api) -> None:
 
 
 def test_applying_the_same_again_changes_nothing(api: Api) -> None:
-    quota = api.quota("same", requests_cpu="2")
-    first = api.cluster.apply(quota, manager=TRIMTAB, force=True)
-    second = api.cluster.apply(quota, manager=TRIMTAB, force=True)
+    ours = api.config("same", colour="blue")  # nobody else writes into it, as controllers do into a status
+    first = api.cluster.apply(ours, manager=TRIMTAB, force=True)
+    second = api.cluster.apply(ours, manager=TRIMTAB, force=True)
     assert second["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
 
 

@@ -36,7 +36,9 @@ def is_up(inspected: Json, seconds: float, restarts: int) -> bool:
     """
     state, name = inspected["State"], name_of(inspected)
     if state.get("Restarting") or inspected.get("RestartCount", 0) > restarts:
-        raise Broken(f"{name} does not stay up: it ended with code {state.get('ExitCode')} and was started again")
+        # the engine forgets the code as soon as it runs again
+        code = f" with code {state.get('ExitCode')}" if state.get("Restarting") or not state["Running"] else ""
+        raise Broken(f"{name} does not stay up: it ended{code} and was started again")
     if not state["Running"]:
         why = " (out of memory)" if state.get("OOMKilled") else ""
         said = f": {state['Error']}" if state.get("Error") else ""

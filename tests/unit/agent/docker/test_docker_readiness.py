@@ -33,8 +33,8 @@ def test_without_one_it_must_stay_up_for_two_seconds() -> None:
     [
         (inspected(Running=False, ExitCode=137, OOMKilled=True), r"web-3 ended with code 137 \(out of memory\)"),
         (inspected(Running=False, ExitCode=127, Error="no such file"), "web-3 ended with code 127: no such file"),
-        (inspected(Restarting=True, ExitCode=2), "web-3 does not stay up: it ended with code 2"),
-        (inspected(restarts=1), "web-3 does not stay up"),
+        (inspected(Restarting=True, ExitCode=2), "web-3 does not stay up: it ended with code 2 and was started again"),
+        (inspected(restarts=1), "web-3 does not stay up: it ended and was started again"),
     ],
 )
 def test_what_ends_is_not_up(gone: dict[str, Any], said: str) -> None:
