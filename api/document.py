@@ -67,6 +67,7 @@ _ID_HEADER = "#/components/headers/RequestId"
 _SCHEMA_PREFIX = "#/components/schemas/"
 _PLAIN = {"$ref": f"{_SCHEMA_PREFIX}{ErrorBody.__name__}"}
 _FRAMEWORKS = ("HTTPValidationError", "ValidationError")
+_RATE, _WAIT = (120, 60), {"Retry-After": "45"}
 _EXAMPLE_AT = datetime(2026, 5, 21, 10, 30, tzinfo=UTC)
 
 
@@ -167,7 +168,7 @@ def _shape(operation: dict[str, Any], shape: Shape, schemas: dict[str, Any]) -> 
         if shape is plain_shape or media.get("schema") != _PLAIN:
             continue
         plain = media["example"]
-        problem = Problem(int(status), plain["error"], plain.get("field"))
+        problem = Problem(int(status), plain["error"], plain.get("field"), _WAIT if status == "429" else {}, rate=_RATE)
         example = shape(problem, plain["requestId"], _EXAMPLE_AT)
         response["content"] = {
             "application/json": {"schema": {"$ref": f"{_SCHEMA_PREFIX}{body.__name__}"}, "example": example}

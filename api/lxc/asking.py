@@ -6,7 +6,7 @@ commit is made by the fleet repo's steward; Proxmox VE is called here, so that n
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, TypeVar
@@ -117,19 +117,30 @@ def missing_node(node: str) -> NotFound:
 
 
 @contextmanager
-def turn(server: Server, vmid: int) -> Iterator[None]:
-    """Alone with the container. :raises Unavailable: when somebody else is at it for too long."""
-    hold = server.stores.leases.hold(f"lxc/{vmid}", owner=process_owner(), wait_seconds=_TURN_SECONDS)
-    try:
-        hold.__enter__()
-    except RetryLater:
-        raise Unavailable(
-            f"another request is at work on container {vmid}: try again when it is done", headers={"Retry-After": "30"}
-        ) from None
-    try:
+def turn(server: Server, principal: Principal, vmid: int) -> Iterator[Found]:
+    """The container, alone with it. Raises what :func:`find` does, before anybody waits.
+
+    :raises Unavailable: when somebody else is at it for too long.
+    """
+    found = find(server, principal, vmid)
+    with alone(server, vmid):
+        yield found
+
+
+@contextmanager
+def alone(server: Server, vmid: int) -> Iterator[None]:
+    """Nobody else does anything with what has that id. :raises Unavailable: when somebody does for too long."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(
+                server.stores.leases.hold(f"lxc/{vmid}", owner=process_owner(), wait_seconds=_TURN_SECONDS)
+            )
+        except RetryLater:
+            raise Unavailable(
+                f"another request is at work on container {vmid}: try again when it is done",
+                headers={"Retry-After": "30"},
+            ) from None
         yield
-    finally:
-        hold.__exit__(None, None, None)
 
 
 def carry_out(found: Found, wish: Wish, call: Callable[[], None]) -> bool:

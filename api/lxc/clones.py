@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from api.auth import HasServer, Principal
 from api.errors import documented
-from api.lxc.asking import Writer, apart, as_file, ask, bad, carry_out, find, note, turn
+from api.lxc.asking import Writer, alone, apart, as_file, ask, bad, carry_out, find, note, turn
 from api.lxc.schemas import DeleteContainer, Done, MakeClone, hostname_of
 from api.server import Server
 from reconciler.manifests.lxc_container import fields_of
@@ -32,9 +32,9 @@ async def delete_container(body: DeleteContainer, principal: Writer, server: Has
 def _create(server: Server, principal: Principal, body: MakeClone) -> None:
     if body.new_vm_id == body.vm_id:
         raise bad("new_vm_id", "must be another one than vm_id")
+    found = find(server, principal, body.vm_id)
     first, second = sorted((body.vm_id, body.new_vm_id))  # in one order, or two that cross wait for one another
-    with turn(server, first), turn(server, second):
-        found = find(server, principal, body.vm_id)
+    with alone(server, first), alone(server, second):
         if found.proxmox.taken(body.new_vm_id):
             raise bad("new_vm_id", "is in use already: choose another one")
         ask(found.steward, lxc_requests.may)
@@ -46,8 +46,7 @@ def _create(server: Server, principal: Principal, body: MakeClone) -> None:
 
 
 def _delete(server: Server, principal: Principal, body: DeleteContainer) -> None:
-    with turn(server, body.vm_id):
-        found = find(server, principal, body.vm_id)
+    with turn(server, principal, body.vm_id) as found:
         ask(found.steward, lxc_requests.may)
         reason = f"{found.who} had container {body.vm_id} deleted through the LXC API"
         committed = carry_out(

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from api.auth import HasServer, Principal
 from api.errors import documented
-from api.lxc.asking import Found, Writer, apart, as_file, bad, carry_out, find, turn, whole_gb
+from api.lxc.asking import Found, Writer, apart, as_file, bad, carry_out, turn, whole_gb
 from api.lxc.schemas import Done, IncreaseStorage, SetCores, SetRam
 from api.server import Server
 from reconciler.manifests.lxc_container import CORES, MEMORY, ROOTFS
@@ -53,8 +53,7 @@ class _Step:
 
 
 def _cores(server: Server, principal: Principal, body: SetCores) -> None:
-    with turn(server, body.vm_id):
-        found = find(server, principal, body.vm_id)
+    with turn(server, principal, body.vm_id) as found:
         state = found.state()
         if body.cores > (state.cores or 0):
             _room_for_cores(found, body.cores)
@@ -63,8 +62,7 @@ def _cores(server: Server, principal: Principal, body: SetCores) -> None:
 
 
 def _ram(server: Server, principal: Principal, body: SetRam) -> None:
-    with turn(server, body.vm_id):
-        found = find(server, principal, body.vm_id)
+    with turn(server, principal, body.vm_id) as found:
         state = found.state()
         if body.memory > state.memory_mb:
             _room_for_memory(found, state, body.memory)
@@ -73,8 +71,7 @@ def _ram(server: Server, principal: Principal, body: SetRam) -> None:
 
 
 def _storage(server: Server, principal: Principal, body: IncreaseStorage) -> None:
-    with turn(server, body.vm_id):
-        found = find(server, principal, body.vm_id)
+    with turn(server, principal, body.vm_id) as found:
         state = found.state()
         size = whole_gb(state)
         if size is None:

@@ -41,8 +41,7 @@ async def roll_back_to_snapshot(body: OfSnapshot, principal: Writer, server: Has
 
 
 def _create(server: Server, principal: Principal, body: OfSnapshot) -> None:
-    with turn(server, body.vm_id):
-        found = find(server, principal, body.vm_id)
+    with turn(server, principal, body.vm_id) as found:
         if body.snapshot_name in _names(found):
             raise bad("snapshot_name", f"container {body.vm_id} has a snapshot of that name already")
         reason = f"{found.who} had snapshot '{body.snapshot_name}' of container {body.vm_id} made through the LXC API"
@@ -73,8 +72,7 @@ def _list(server: Server, principal: Principal, vmid: int) -> Snapshots:
 
 
 def _roll_back(server: Server, principal: Principal, body: OfSnapshot) -> None:
-    with turn(server, body.vm_id):
-        found = find(server, principal, body.vm_id)
+    with turn(server, principal, body.vm_id) as found:
         if body.snapshot_name not in _names(found):
             raise NotFound(
                 f"Snapshot '{body.snapshot_name}' of container {body.vm_id} not found: /snapshot/list shows all"

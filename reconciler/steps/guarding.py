@@ -76,7 +76,7 @@ def guard(house: House, head: str) -> Guarded:
             notes.append(
                 f"{_label(found)}: {found.why}; {error.message}; now: trimtab rollback {_short(found)} --force"
             )
-        except Stalled as error:
+        except (Stalled, InputError) as error:
             notes.append(f"{_label(found)}: {found.why}; it cannot be taken back: {error.message}")
         else:
             head = undone.commit

@@ -55,7 +55,7 @@ def prove(house: House, cluster: Cluster, report: StatusReport, clusters: Sequen
     commits, found = whole_history(house, head)
     proving = _Proving(house, clusters or (cluster,), commits, {cluster.name: report})
     moved = proving.judge(cluster, report)
-    if proving.contained_of(report.revision):
+    if any(map(proving.contained_of, _revisions(report))):
         house.stores.reports.prove(report, proving.policy_commits(found.stands, cluster, report))
     house.parsed[f"proved:{cluster.name}"] = _Seen(key, house.now())
     return moved
@@ -78,6 +78,11 @@ def ancestors(commits: Sequence[LandedCommit], revision: str) -> frozenset[str]:
             found.add(sha)
             waiting += parents.get(sha, ())
     return frozenset(found)
+
+
+def _revisions(report: StatusReport) -> frozenset[str]:
+    """What a report says to be in force, anywhere in the cluster."""
+    return frozenset(report.revisions.values())
 
 
 class _Seen:
@@ -108,8 +113,7 @@ class _Proving:
 
     def judge(self, cluster: Cluster, report: StatusReport) -> tuple[str, ...]:
         """The ids of the changes that are in another state now."""
-        revisions = {report.revision, *(root.revision for root in report.roots)}
-        contained = frozenset(sha for revision in revisions for sha in self.contained_of(revision))
+        contained = frozenset(sha for revision in _revisions(report) for sha in self.contained_of(revision))
         candidates = _touching(self.commits, contained, cluster)
         if not candidates:
             return ()

@@ -27,7 +27,10 @@ def test_a_container_that_is_not_there_is_refused(api: Api) -> None:
         ({"replicas": -1}, r"spec\.replicas: Invalid value: -1: must be greater than or equal to 0"),
         ({"nonsense": 1}, r"\.spec\.nonsense: field not declared in schema"),
         ({"replicas": "many"}, r"\.spec\.replicas: expected numeric"),
-        ({"template": {"spec": {"containers": [{"image": "x"}]}}}, r"containers\[2\]\.name: Required value|omits key field"),
+        (
+            {"template": {"spec": {"containers": [{"image": "x"}]}}},
+            r"containers\[2\]\.name: Required value|omits key field",
+        ),
         (cpu_of("server", "lots"), "quantities must match"),
         ({"selector": {"matchLabels": {"app": "other"}}}, "field is immutable"),
     ],

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,20 +192,24 @@ def test_a_clone_is_like_its_template(host: Host, tmp_path: Path) -> None:
 BROKEN = {
     "unhealthy": (
         ("--health-cmd", "test ! -e /gate/shut || { echo no database; false; }", *QUICK),
-        "sleep 1000",
+        "touch /gate/up; sleep 1000",
         "unhealthy-1 is unhealthy (its check ended with code 1: no database)",
     ),
     "ends": (
         ("--env", "PASSWORD=correct-horse"),
-        "test ! -e /gate/shut || { echo; echo no login with $PASSWORD; exit 3; }; sleep 1000",
+        "test ! -e /gate/shut || { echo; echo no login with $PASSWORD; exit 3; }; touch /gate/up; sleep 1000",
         "ends-1 ended with code 3; its last words: no login with ***",
     ),
     "restarts": (
         ("--restart", "always"),
-        "test ! -e /gate/shut || exit 4; sleep 1000",
+        "test ! -e /gate/shut || exit 4; touch /gate/up; sleep 1000",
         "restarts-1 ",
     ),
-    "port": (("--publish", "127.0.0.1:43817:80"), "sleep 1000", "port has port 43817 of the host for itself"),
+    "port": (
+        ("--publish", "127.0.0.1:43817:80"),
+        "touch /gate/up; sleep 1000",
+        "port has port 43817 of the host for itself",
+    ),
 }
 
 
@@ -212,6 +217,7 @@ BROKEN = {
 def test_a_start_that_fails_leaves_the_group_as_it_was(host: Host, tmp_path: Path, name: str) -> None:
     words, script, said = BROKEN[name]
     template(host.docker, name, "--volume", f"{tmp_path}:/gate", *words, script=script)
+    until((tmp_path / "up").exists)
     (tmp_path / "shut").touch()
     before = host.state(name)
     status, message = host.told(name, name, 3)
@@ -271,12 +277,12 @@ def test_what_containers_use_is_pushed(host: Host) -> None:
         return {one["name"]: one for one in host.server.pushes[-1]["containers"]} if host.server.pushes else {}
 
     until(lambda: pushed().get("busy", {}).get("cpuPercent", 0) > 10)
-    until(lambda: "ended" in pushed())
+    until(lambda: pushed().get("ended", {}).get("status") == "exited")
     told = pushed()["busy"]
     assert told["cpuPercent"] < 60 and told["memoryLimitMB"] == 64 and 0 < told["memoryMB"] < 64
     assert (told["group"], told["status"], told["image"]) == ("busy", "running", IMAGE)
     assert "hostPool" not in told
-    assert pushed()["ended"]["status"] == "exited" and "group" not in pushed()["ended"]
+    assert "group" not in pushed()["ended"]
     host.docker("rm", "--force", "busy")
     until(lambda: "busy" not in pushed())
 
@@ -349,11 +355,14 @@ def test_two_engines_are_two_hosts_of_a_pool(host: Host, other: Docker, tmp_path
         for docker in hosts.values():
             template(docker, "web", "--network", "none", *HEALTHY)
 
+        def one_round(name: str) -> None:
+            options = DockerOptions(POOL, tmp_path / name, hosts[name].host, healthy_seconds=20, grace_seconds=2)
+            never, say = threading.Event(), structlog.get_logger()
+            run(links[name], options, stop=never, clock=served.clock, say=say, once=True)
+
         def round_of_each() -> None:
-            for name, docker in hosts.items():
-                options = DockerOptions(POOL, tmp_path / name, docker.host, healthy_seconds=20, grace_seconds=2)
-                never, say = threading.Event(), structlog.get_logger()
-                run(links[name], options, stop=never, clock=served.clock, say=say, once=True)
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(one_round, hosts))
 
         def containers() -> list[int]:
             return [len(running(docker, "web")) for docker in hosts.values()]

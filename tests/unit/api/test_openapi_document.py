@@ -82,7 +82,7 @@ def test_errors_have_a_schema_and_an_example_that_fits_it(document: dict[str, An
                 body.model_validate(media["example"])
 
 
-def routes_of_three_families() -> dict[str, Any]:
+def routes_of_each_family() -> dict[str, Any]:
     """The document of one route each, all written the same way."""
     app, paid = FastAPI(), APIRouter(tags=["actions"], dependencies=[needs_licence])
 
@@ -94,11 +94,12 @@ def routes_of_three_families() -> dict[str, Any]:
     app.post("/action/config/sync", tags=["actions"], responses=documented(404))(answer)
     app.get("/v1/thing", tags=["recommendations"], responses=documented(404, 410, 422))(answer)
     app.get("/api/v1/thing", tags=["scaling"], responses=documented(404))(answer)
+    app.get("/scale/thing", tags=["LXC"], responses=documented(404, 429))(answer)
     return document_of(app)
 
 
 def test_each_family_documents_its_errors_as_its_own_document_shows_them() -> None:
-    made = routes_of_three_families()
+    made = routes_of_each_family()
     actions = made["paths"]["/action/thing"]["get"]["responses"]
     assert actions["404"]["content"]["application/json"]["example"]["code"] == 404
     assert set(actions["404"]["content"]["application/json"]["example"]) == {"code", "status", "message"}
@@ -109,13 +110,18 @@ def test_each_family_documents_its_errors_as_its_own_document_shows_them() -> No
     plain = made["paths"]["/api/v1/thing"]["get"]["responses"]
     assert set(plain["404"]["content"]["application/json"]["example"]) == {"error", "requestId"}
     assert "422" not in plain and "400" in plain
+    lxc = made["paths"]["/scale/thing"]["get"]["responses"]
+    assert set(lxc["404"]["content"]["application/json"]["example"]) == {"status", "error"}
+    assert lxc["500"]["content"]["application/json"]["example"]["error"] == "Internal server error"
+    wait = lxc["429"]["content"]["application/json"]["example"]
+    assert (wait["limit"], wait["window_seconds"], wait["retry_after_seconds"]) == (120, 60, 45)
     named = {body.__name__ for body in BODIES.values()}
     assert named <= set(made["components"]["schemas"])
     assert str(made).count("#/$defs/") == 0
 
 
 def test_only_what_needs_a_licence_may_ask_for_one() -> None:
-    made = routes_of_three_families()["paths"]
+    made = routes_of_each_family()["paths"]
     assert "402" in made["/action/thing"]["get"]["responses"]
     assert "402" not in made["/action/config/sync"]["post"]["responses"]
     assert "402" not in made["/v1/thing"]["get"]["responses"]
