@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from difflib import SequenceMatcher
+from typing import Any
 
 from reconciler.model.change import Change
 
@@ -80,13 +81,32 @@ def _hunks(old: list[str], new: list[str]) -> Iterator[list[Opcode]]:
     first = max(head - CONTEXT, 0)
     middle_old = old[first : len(old) - max(tail - CONTEXT, 0)]
     middle_new = new[first : len(new) - max(tail - CONTEXT, 0)]
-    groups = _replaced_in_place(middle_old, middle_new) or _matched(middle_old, middle_new)
+    frame = (head - first, min(tail, CONTEXT))
+    groups = _replaced_in_place(middle_old, middle_new) or _matched(middle_old, middle_new, *frame)
     for group in groups:
         yield [(tag, i1 + first, i2 + first, j1 + first, j2 + first) for tag, i1, i2, j1, j2 in group]
 
 
-def _matched(old: list[str], new: list[str]) -> Iterable[list[Opcode]]:
-    return SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(CONTEXT)
+def _matched(old: list[str], new: list[str], lead: int, trail: int) -> Iterable[list[Opcode]]:
+    """Hunks of what is between ``lead`` and ``trail`` lines of context. Those are compared with nothing else: matched with
+    equal lines elsewhere, they would be missing as context, and a hunk without it is taken for the file's end."""
+    stop_old, stop_new = len(old) - trail, len(new) - trail
+    between = SequenceMatcher(None, old[lead:stop_old], new[lead:stop_new], autojunk=False).get_opcodes()
+    opcodes: list[Opcode] = [("equal", 0, lead, 0, lead)] if lead else []
+    opcodes += [(tag, i1 + lead, i2 + lead, j1 + lead, j2 + lead) for tag, i1, i2, j1, j2 in between]
+    opcodes += [("equal", stop_old, len(old), stop_new, len(new))] if trail else []
+    return _Framed(opcodes).get_grouped_opcodes(CONTEXT)
+
+
+class _Framed(SequenceMatcher[str]):
+    """Groups opcodes that are known."""
+
+    def __init__(self, opcodes: list[Opcode]) -> None:
+        super().__init__()
+        self._known = opcodes
+
+    def get_opcodes(self) -> list[Any]:
+        return self._known
 
 
 def _replaced_in_place(old: list[str], new: list[str]) -> list[list[Opcode]]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reconciler.model.change import Change, Decision, Proposal, Subject
@@ -22,6 +22,7 @@ def apply(folder: Path, diff: str) -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@example(b"b\na\na\na\na\na\na\n", b"b\nb\nb\na\na\na\na\n", "f.yaml")
 @given(contents | st.none(), contents | st.none(), st.sampled_from(["f.yaml", "a b/é.yaml", 'q"uote.yaml']))
 def test_git_makes_the_new_file_of_the_old_one(
     tmp_path_factory: pytest.TempPathFactory, before: bytes | None, after: bytes | None, name: str
