@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.actuate.containers import Cause, Orders, orders
-from reconciler.manifests.container_group import path_for
+from reconciler.manifests.container_group import FOLDER, path_for
 from reconciler.model.agent import Command
 from reconciler.model.container_group import ContainerGroup, GroupKey, Host
 from reconciler.model.policy import ScalingPolicy
@@ -18,6 +18,7 @@ from reconciler.model.state import FleetState
 from reconciler.steps.answering import said
 from reconciler.steps.catching_up import whole_history
 from reconciler.steps.container_groups import hosts_of, policies_by_group, read_groups
+from reconciler.steps.group_outcomes import note_outcomes
 from reconciler.steps.house import House
 from reconciler.steps.scene import read_fleet_of
 from reconciler.steps.view import View
@@ -58,6 +59,8 @@ def actuate(house: House, state: FleetState, view: View, *, head: str) -> tuple[
     commands = house.stores.commands.issue(command for ordered in told for command in ordered.commands)
     dues = [ordered.due for ordered in told if ordered.due is not None]
     house.parsed[_MEMORY] = _Looked(head, min(dues, default=None), work.states)
+    settled = {path_for(key): known.commit for key, known in work.states.items() if known.settled}
+    note_outcomes(house, state.fleet, head, present=view.list(FOLDER), settled=settled)
     return commands
 
 
@@ -113,8 +116,6 @@ class _Work:
         )
         failed = next((said(command) for command in newest.values() if command.answer == "failed"), "")
         self.states[group.key] = GroupState(cause.commit, found.settled, "" if found.settled else failed)
-        if found.settled and cause.change_id:
-            self._applied(group.key, cause)
         return found
 
     def _cause(self, group: ContainerGroup, policy: ScalingPolicy | None) -> Cause:
@@ -131,21 +132,6 @@ class _Work:
         if trailers is None:
             return Cause(commit=sha, policy_id=owner)
         return Cause(commit=sha, change_id=trailers.change, policy_id=owner or trailers.policy)
-
-    def _applied(self, key: GroupKey, cause: Cause) -> None:
-        """Every host runs what the newest change asked for: it is applied, and so are those before it that it has overtaken."""
-        done = f"applied:{cause.change_id}"
-        if self._house.parsed.get(done):
-            return
-        commits, found = whole_history(self._house, self._head)
-        path = path_for(key)
-        changes = self._house.stores.changes
-        for commit in reversed(commits):
-            if path not in commit.paths or not commit.trailers.change or commit.sha in found.reverted:
-                continue
-            if not changes.came_out(commit.trailers.change, "applied", at=self._now):
-                break
-        self._house.parsed[done] = True
 
 
 def _per_host(group: ContainerGroup, policy: ScalingPolicy | None) -> int | None:

@@ -47,7 +47,7 @@ def _settle(stores: Stores, change: Change, at: datetime) -> None:
     if failed is not None:
         stores.changes.came_out(change.id, "failed", failure=said(failed), at=at)
     elif told and all(one.answer == "succeeded" for one in told):
-        stores.changes.came_out(change.id, "applied", at=at)
+        stores.changes.came_out(change.id, "applied", healthy=True, at=at)
 
 
 def _decision(change: Change, command: Command) -> Decision | None:

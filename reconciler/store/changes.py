@@ -178,15 +178,29 @@ class ChangeStore:
                 release(connection, [change_id])
         return known
 
-    def came_out(self, change_id: str, state: Literal["applied", "failed"], *, failure: str = "", at: datetime) -> bool:
-        """Note what became of a change that has landed; one that was reverted meanwhile stays so. False when nothing changed."""
+    def came_out(
+        self,
+        change_id: str,
+        state: Literal["applied", "failed"],
+        *,
+        failure: str = "",
+        healthy: bool = False,
+        at: datetime,
+    ) -> bool:
+        """Note what became of a change that has landed; one that was reverted meanwhile stays so. False when nothing changed.
+
+        ``healthy``: what it asked for runs, and is known to be healthy, too.
+        """
         landed = (changes.c.id == change_id, changes.c.state.in_((*_LANDED_STATES, "applied", "failed")))
         with writing(self._engine) as connection:
             row = connection.execute(select(changes).where(*landed).with_for_update()).one_or_none()
             body = json.loads(row.body) if row is not None else {}
             if row is None or (row.state, body.get("failure", "")) == (state, failure):
                 return False
-            new = {"state": state, "at": to_micros(at), "body": json.dumps({**body, "failure": failure})}
+            body["failure"] = failure
+            for name in ("appliedAt", "syncedAt", *(["healthyAt"] if healthy else [])) if state == "applied" else ():
+                body[name] = body.get(name) or at.isoformat()
+            new = {"state": state, "at": to_micros(at), "body": json.dumps(body)}
             connection.execute(update(changes).where(changes.c.id == change_id).values(new))
         return True
 

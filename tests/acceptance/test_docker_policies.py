@@ -121,6 +121,48 @@ def test_from_load_to_a_commit_to_a_command_and_back_by_a_rollback(served: Serve
     assert host.work() == []
 
 
+def states(served: Served) -> list[tuple[str, str]]:
+    """(summary, state) of each change, the newest first."""
+    listed = served.client.get("/api/v1/changes").json()["items"]
+    return [(one["summary"], one["state"]) for one in listed]
+
+
+def test_what_was_overtaken_and_what_takes_a_file_away_is_applied_in_the_end(served: Served, repo: FleetRepo) -> None:
+    host = docker_host(served, "host-1", web=2)
+    policy_id = live(served)
+    host.push(91)
+    served.reconcile()
+    adopted, up = ("Take on web-pool/web with 2 containers", "Scale web-pool/web: 2 → 3 containers")
+    assert states(served) == [(up, "committed"), (adopted, "committed")]
+    host.broken = "web-1 is unhealthy"
+    assert host.work() == [(2, 3)]
+    host.broken = ""
+    served.reconcile()
+    assert states(served) == [(up, "failed"), (adopted, "committed")]
+
+    repo.pull()
+    repo.write(GROUP, repo.show(GROUP).replace("replicas: 3", "replicas: 4"))
+    repo.commit("Four, by hand")
+    served.reconcile()
+    assert host.work() == [(2, 4)]
+    pass_after(served, host, 60)
+    assert states(served) == [(up, "failed"), (adopted, "applied")], "what failed never came true"
+
+    pass_after(served, host, 91)
+    assert states(served)[0] == ("Scale web-pool/web: 4 → 5 containers", "committed")
+    assert host.work() == [(4, 5)]
+    change = served.client.get("/api/v1/changes").json()["items"][0]["id"]
+    shown_change = served.client.get(f"/api/v1/changes/{change}").json()
+    assert shown_change["proof"]["state"] == "healthy", "the agent answers once all are healthy"
+    at = served.clock().isoformat()
+    assert {name: shown_change["times"][name] for name in ("synced", "healthy")} == {"synced": at, "healthy": at}
+
+    assert served.client.delete(f"/api/v1/scaling/policies/{policy_id}").status_code == 204
+    served.reconcile()
+    assert not repo.files("docker")
+    assert states(served)[0] == ("Stop scaling web-pool/web", "applied")
+
+
 def test_a_persons_file_is_changed_in_one_place_only(served: Served, repo: FleetRepo) -> None:
     repo.write(GROUP, PERSONS)
     repo.commit()

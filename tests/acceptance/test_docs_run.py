@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from reconciler.cli import app
 from reconciler.gate.windows import check_window
+from reconciler.manifests import lxc_container
 from reconciler.manifests.container_group import parse, path_for
 from reconciler.observe.git_state import read_fleet
 from reconciler.settings import Settings
@@ -309,11 +310,11 @@ def test_yaml_can_be_read(block: Block) -> None:
         assert "apiVersion" not in document or {"kind"} <= document.keys()
 
 
-def _group(block: Block) -> bool:
-    return _ours(block) and {document["kind"] for document in declared(block)} == {"ContainerGroup"}
+def _is(block: Block, kind: str) -> bool:
+    return _ours(block) and {document["kind"] for document in declared(block)} == {kind}
 
 
-@pytest.mark.parametrize("block", [b for b in blocks("yaml") if _group(b)], ids=str)
+@pytest.mark.parametrize("block", [b for b in blocks("yaml") if _is(b, "ContainerGroup")], ids=str)
 def test_container_groups_are_read_without_complaint(block: Block) -> None:
     (document,) = declared(block)
     spec, metadata = document["spec"], document["metadata"]
@@ -322,7 +323,19 @@ def test_container_groups_are_read_without_complaint(block: Block) -> None:
     assert group.replicas == spec["replicas"]
 
 
-@pytest.mark.parametrize("block", [b for b in blocks("yaml") if _ours(b) and not _group(b)], ids=str)
+@pytest.mark.parametrize("block", [b for b in blocks("yaml") if _is(b, "LXCContainer")], ids=str)
+def test_lxc_containers_are_read_without_complaint(block: Block) -> None:
+    (document,) = declared(block)
+    spec, metadata = document["spec"], document["metadata"]
+    assert isinstance(spec, dict) and isinstance(metadata, dict)
+    path = lxc_container.path_for((spec["node"], int(metadata["name"])))
+    assert lxc_container.parse(block.text.encode(), path=path).cores == spec["cores"]
+
+
+CONFIGURES = [b for b in blocks("yaml") if _ours(b) and not _is(b, "ContainerGroup") and not _is(b, "LXCContainer")]
+
+
+@pytest.mark.parametrize("block", CONFIGURES, ids=str)
 def test_fleets_policies_and_actions_are_read_without_complaint(block: Block) -> None:
     """By the code that reads a fleet repo; policies and actions in the fleet of their page, else in the example's."""
     kinds = [str(document["kind"]) for document in declared(block)]
