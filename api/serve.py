@@ -58,7 +58,9 @@ def open_server(
     for place, url in enumerate(urls):
         keeper = Steward(
             url,
-            _opening(settings, url, stores, clock, _both(metrics.steps(), step), _keeping_nodes(stewards, place)),
+            _opening(
+                settings, url, stores, clock, _both(metrics.steps(), step), _keeping_nodes(stewards, place), metrics
+            ),
             interval=interval,
             clock=clock,
             passes=passes,
@@ -110,6 +112,7 @@ def _opening(
     clock: Clock,
     step: Callable[[str], None],
     keeps_lxc_node: Callable[[Fleet, str], bool],
+    metrics: Metrics,
 ) -> Callable[[], AbstractContextManager[House]]:
     mine = settings.model_copy(update={"fleet": url})
 
@@ -117,6 +120,7 @@ def _opening(
     def opening() -> Iterator[House]:
         with open_house(mine, clock=clock, stores=stores, step=step) as house:
             house.keeps_lxc_node = keeps_lxc_node
+            house.scaled = metrics.lxc_scaled
             yield house
 
     return opening

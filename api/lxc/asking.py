@@ -4,7 +4,7 @@ A request that changes something holds its container's lease, so that two on one
 commit is made by the fleet repo's steward; Proxmox VE is called here, so that no pass waits for it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -22,15 +22,14 @@ from api.errors import BadRequest, Failed, NotFound, Unavailable
 from api.server import Server
 from reconciler import loop
 from reconciler.actuate.proxmox import NoContainer, Proxmox, StillRunning
-from reconciler.errors import RetryLater, Stalled, TrimtabError
+from reconciler.errors import Stalled, TrimtabError
 from reconciler.model.change import Change
 from reconciler.model.log import LogAction
 from reconciler.model.lxc_container import ContainerKey, LXCContainer, LXCState, node_key
-from reconciler.steps import lxc_requests
+from reconciler.steps import lxc_requests, lxc_turns
 from reconciler.steps.house import House
 from reconciler.steps.lxc_requests import Wish, words
 from reconciler.steward import Steward
-from reconciler.store.leases import process_owner
 
 Reader = Annotated[Principal, Depends(needs("lxc:read", query_key=True))]
 Writer = Annotated[Principal, Depends(needs("lxc:write", query_key=True))]
@@ -132,10 +131,8 @@ def alone(server: Server, vmid: int) -> Iterator[None]:
     """Nobody else does anything with what has that id. :raises Unavailable: when somebody does for too long."""
     with ExitStack() as held:
         try:
-            held.enter_context(
-                server.stores.leases.hold(f"lxc/{vmid}", owner=process_owner(), wait_seconds=_TURN_SECONDS)
-            )
-        except RetryLater:
+            held.enter_context(lxc_turns.alone(server.stores.leases, vmid, wait_seconds=_TURN_SECONDS))
+        except lxc_turns.Busy:
             raise Unavailable(
                 f"another request is at work on container {vmid}: try again when it is done",
                 headers={"Retry-After": "30"},
@@ -148,16 +145,16 @@ def carry_out(found: Found, wish: Wish, call: Callable[[], None]) -> bool:
 
     :raises Failed: when Proxmox VE did not do it.
     """
-    change = ask(found.steward, lambda house: _commit(found.steward, house, wish))
+    changes = ask(found.steward, lambda house: _commit(found.steward, house, wish))
     try:
         call()
     except StillRunning as error:
         raise Failed(f"{words(error)}; the commit stands") from None
     except TrimtabError as error:
-        raise _undone(found, change, wish.reason, error) from None
-    if change is not None:
-        ask(found.steward, partial(lxc_requests.came_true, change=change))
-    return change is not None
+        raise _undone(found, changes, wish.reason, error) from None
+    if changes:
+        ask(found.steward, partial(lxc_requests.came_true, changes=changes))
+    return bool(changes)
 
 
 def note(found: Found, action: LogAction, outcome: str) -> None:
@@ -176,33 +173,36 @@ def ask(steward: Steward, work: Callable[[House], T]) -> T:
         raise Unavailable(f"the fleet repo is busy, and this is {said}", headers={"Retry-After": "30"}) from None
 
 
-def _commit(steward: Steward, house: House, wish: Wish) -> Change | None:
-    change = lxc_requests.commit(house, wish)
-    if change is not None:
+def _commit(steward: Steward, house: House, wish: Wish) -> tuple[Change, ...]:
+    changes = lxc_requests.commit(house, wish)
+    if changes:
         with suppress(TrimtabError):  # it has landed, and the next pass looks again
             steward.read(house)
-    return change
+    return changes
 
 
-def _undone(found: Found, change: Change | None, reason: str, error: TrimtabError) -> Failed:
-    """The commit is reverted; the error to answer with."""
+def _undone(found: Found, changes: Sequence[Change], reason: str, error: TrimtabError) -> Failed:
+    """What was committed is reverted, the newest first; the error to answer with."""
     why = words(error)
-    if change is None:
+    if not changes:
         ask(found.steward, lambda house: lxc_requests.note(house, "apply_failed", f"{reason}: {why}"))
         return Failed(why)
 
+    asked = changes[-1]
+
     def undo(house: House) -> None:
-        lxc_requests.failed(house, change, why)
-        loop.rollback(house, change.commit, force=True)
+        lxc_requests.failed(house, asked, why)
+        for change in reversed(changes):
+            loop.rollback(house, change.commit, force=True)
         with suppress(TrimtabError):
             found.steward.read(house)
 
     try:
         ask(found.steward, undo)
     except (TrimtabError, Unavailable) as trouble:
-        log.error("a failed change of a container could not be reverted", change=change.id, error=str(trouble))
-        return Failed(f"{why}; commit {change.commit[:10]} could not be reverted: {trouble}")
-    return Failed(f"{why}; commit {change.commit[:10]} was reverted")
+        log.error("a failed change of a container could not be reverted", change=asked.id, error=str(trouble))
+        return Failed(f"{why}; commit {asked.commit[:10]} could not be reverted: {trouble}")
+    return Failed(f"{why}; commit {asked.commit[:10]} was reverted")
 
 
 def as_file(state: LXCState) -> LXCContainer:

@@ -2,22 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from fastapi import APIRouter
 
 from api.auth import HasServer, Principal
-from api.errors import documented
+from api.errors import Failed, documented
 from api.lxc.asking import Found, Writer, apart, as_file, bad, carry_out, turn, whole_gb
 from api.lxc.schemas import Done, IncreaseStorage, SetCores, SetRam
 from api.server import Server
 from reconciler.manifests.lxc_container import CORES, MEMORY, ROOTFS
-from reconciler.model.lxc_container import LXCContainer, LXCState
+from reconciler.model.lxc_container import LXCContainer, LXCState, ScaledResource, scaling
 from reconciler.steps.lxc_requests import Wish
 
 router = APIRouter(prefix="/scale", tags=["LXC"])
-
-Resource = Literal["cpu", "memory", "storage"]
 
 
 @router.post("/cores", summary="Set CPU cores", responses=documented(400, 404))
@@ -45,7 +42,7 @@ async def increase_storage(body: IncreaseStorage, principal: Writer, server: Has
 class _Step:
     """One value of one container: where it is in the file, what it is, what it becomes."""
 
-    resource: Resource
+    resource: ScaledResource
     field: str
     before: int | None
     after: int
@@ -76,6 +73,12 @@ def _storage(server: Server, principal: Principal, body: IncreaseStorage) -> Non
         size = whole_gb(state)
         if size is None:
             raise bad("vm_id", f"the root disk of container {body.vm_id} has no size that could grow")
+        if task := found.proxmox.task_of(
+            found.key
+        ):  # its disk may be growing already, for a request that waited no longer
+            raise Failed(
+                f"Proxmox VE is still at a task ({task}) on container {body.vm_id}: ask again when it has ended"
+            )
         reason = f"{found.who} asked for {body.disk_size} GB more disk through the LXC API"
         wish = Wish(as_file(state), lambda _file: {ROOTFS: str(size + body.disk_size)}, reason)
         carry_out(found, wish, lambda: _grow(found, size + body.disk_size))
@@ -101,8 +104,7 @@ def _set(server: Server, found: Found, state: LXCState, step: _Step, call: Calla
     wish = Wish(as_file(state), values, reason)
     carry_out(found, wish, call if step.before != step.after else lambda: None)
     if step.before != step.after:
-        up = step.before is not None and step.after > step.before
-        server.metrics.lxc_scaled(state.vmid, "scale_up" if up else "scale_down", step.resource)
+        server.metrics.lxc_scaled(state.vmid, scaling(step.before, step.after), step.resource)
 
 
 def _room_for_cores(found: Found, cores: int) -> None:

@@ -46,7 +46,7 @@ def _create(server: Server, principal: Principal, body: OfSnapshot) -> None:
             raise bad("snapshot_name", f"container {body.vm_id} has a snapshot of that name already")
         reason = f"{found.who} had snapshot '{body.snapshot_name}' of container {body.vm_id} made through the LXC API"
         try:
-            found.proxmox.snapshot(found.key, body.snapshot_name, description=f"by {found.who}, through Trimtab")
+            found.proxmox.snapshot(found.key, body.snapshot_name)
         except TrimtabError as error:
             note(found, "apply_failed", f"{reason}: {words(error)}")
             raise Failed(words(error)) from None

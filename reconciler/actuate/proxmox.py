@@ -31,6 +31,7 @@ from reconciler.model.lxc_container import ContainerKey, LXCContainer, LXCState,
 __all__ = ["Away", "NoContainer", "NoNode", "Proxmox", "Refused", "StillRunning", "TaskFailed"]
 
 _MIB = 1024 * 1024
+_CONSOLES = ("proxy", "shell", "console")
 
 
 class Proxmox:
@@ -90,6 +91,13 @@ class Proxmox:
         guests = rows(self._calls.get("cluster/resources", type="vm"))
         mine = (g for g in guests if g.get("node") == node and g.get("status") == "running")
         return sum(int(g.get("maxmem") or 0) for g in mine) // _MIB
+
+    def task_of(self, key: ContainerKey) -> str:
+        """The kind of task that Proxmox VE is at for a container, such as ``resize``; empty when there is none. That somebody
+        has its console open is none."""
+        listed = rows(self._calls.get(f"nodes/{key[0]}/tasks", vmid=key[1], source="active"))
+        running = (str(task.get("type") or "task") for task in listed if not task.get("endtime"))
+        return next((kind for kind in running if not kind.endswith(_CONSOLES)), "")
 
     def set_resources(
         self, key: ContainerKey, *, cores: int | None = None, memory_mb: int | None = None, digest: str = ""

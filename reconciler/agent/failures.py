@@ -32,7 +32,7 @@ class Refused(Stalled):
 
 _NEXT = {
     301: "give the agent the address that it is sent on to (--server, TRIMTAB_SERVER)",
-    401: "make a key with `trimtab key create --scope agents:register`, and give it to the agent (TRIMTAB_KEY)",
+    401: "make a key with `trimtab key create --scope agents:register`, and give it to the agent (TRIMTAB_KEY, or the file of --key-file)",
     403: "give the agent a key with the scope agents:register that is for its cluster (`trimtab key create`)",
     404: "check the agent's --server, --cluster and --host-pool against the server's address and trimtab.yaml",
     413: "let the proxy before the server take bodies of 2 MB",

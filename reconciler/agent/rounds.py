@@ -37,7 +37,7 @@ def rounds(
         except Exception as error:  # an agent goes on: whoever starts it again would see the same error
             if stop.is_set():
                 return
-            seconds = pace.after_failure(_at_least(error))
+            seconds = pace.after_failure(at_least(error))
             trouble.met(error, seconds)
         else:
             pace.went_well()
@@ -47,8 +47,8 @@ def rounds(
             return
 
 
-def _at_least(error: Exception) -> float:
-    """Seconds; where a person must act first, there is no hurry."""
+def at_least(error: Exception) -> float:
+    """Seconds until the next try. What a person must see to first is not tried again in a hurry."""
     if isinstance(error, RetryLater):
         return error.after_seconds
     return LONGEST_SECONDS if isinstance(error, Stalled) else 0.0
@@ -57,24 +57,30 @@ def _at_least(error: Exception) -> float:
 class Trouble:
     """Says that something goes wrong, once for each thing that is the matter, and that it is well again."""
 
-    def __init__(self, what: str, say: Say) -> None:
+    def __init__(self, what: str, say: Say, among: set[str] | None = None) -> None:
+        """``among``: what is the matter with others of the same agent, and is not said here, too (a key that is refused)."""
         self._what, self._say, self._last = what, say, ""
+        self._among = set() if among is None else among
 
-    def met(self, error: Exception, retry_in: float) -> None:
-        """``retry_in``: seconds until the next try."""
+    def met(self, error: Exception, retry_in: float | None) -> None:
+        """``retry_in``: seconds until the next try; None when there is none."""
         said = f"{type(error).__name__}: {error}"
-        if said == self._last:
+        if said in self._among:
             return
+        self._among.discard(self._last)
+        self._among.add(said)
         self._last = said
+        more: dict[str, object] = {} if retry_in is None else {"retry_in": round(retry_in, 1)}
         if isinstance(error, TrimtabError):
             level = self._say.error if isinstance(error, Stalled) else self._say.warning
             hint = {"next": error.hint} if error.hint else {}
-            level(f"trouble: {self._what}", error=error.message, **hint, retry_in=round(retry_in, 1))
+            level(f"trouble: {self._what}", error=error.message, **hint, **more)
         else:  # a defect: the place where it happened is wanted
-            self._say.exception(f"trouble: {self._what}", retry_in=round(retry_in, 1))
+            self._say.exception(f"trouble: {self._what}", **more)
 
     def over(self) -> None:
         """It went well."""
         if self._last:
             self._say.info(f"well again: {self._what}")
+            self._among.discard(self._last)
         self._last = ""

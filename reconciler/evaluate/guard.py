@@ -1,8 +1,8 @@
 """Whether a change is to blame for what happened after it (DESIGN §7, last point). Pure.
 
 Only a container that the change made smaller is looked at: a request or limit of CPU or memory that went down, or a limit
-where there was none. What happened to it since the change is compared with what happened in the same length of time before:
-only more than that speaks against the change. OOM kills count where memory got smaller, throttling where the CPU limit did,
+where there was none. What happened to it since the change is compared with what happened in the same length of time before,
+``guard.observe`` at least: only more than that speaks against the change. OOM kills count where memory got smaller, throttling where the CPU limit did,
 and restarts that were no OOM kills, three at least of one container, where either did.
 """
 
@@ -34,10 +34,17 @@ Stands = Callable[[ValueEdit], bool]
 
 @dataclass(frozen=True)
 class Span:
-    """From when a change was in force, and until when it is looked at."""
+    """From when a change was in force, and until when it is looked at. ``least``: for how long before it is compared with,
+    however short it has been in force: what happens twice an hour happens within the first minute, too."""
 
     begins: datetime
     ends: datetime
+    least: timedelta = timedelta()
+
+    @property
+    def length(self) -> timedelta:
+        """Of the time before that it is compared with."""
+        return max(self.ends - self.begins, self.least)
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ class _Watched:
     sized: tuple[Sized, ...]
     after: tuple[Incident, ...]
     before: tuple[Incident, ...]
+    span: Span
 
     @property
     def name(self) -> str:
@@ -72,14 +80,13 @@ def evidence(
     """Why the change is to be reverted, in words for people; empty when there is nothing against it.
 
     ``before`` and ``after``: the incidents of its containers that were known when ``span`` began, and those that came
-    later; counted are those within it, and in the same length of time before it. ``stands``: a value that somebody has
+    later; counted are those within it, and in ``span.length`` before it. ``stands``: a value that somebody has
     changed since is not to blame any more.
     """
     standing = [one for one in sized if stands(one.edit)]
-    earliest = span.begins - (span.ends - span.begins)
-    earlier = [one for one in before if earliest <= one.at <= span.begins]
+    earlier = [one for one in before if span.begins - span.length <= one.at <= span.begins]
     later = [one for one in after if span.begins <= one.at <= span.ends]
-    known = [_with_incidents(key, members, earlier, later) for key, members in _by_container(standing).items()]
+    known = [_with_incidents(key, members, earlier, later, span) for key, members in _by_container(standing).items()]
     found = [why for watched in known if (why := _against(watched, revert_on))]
     if not found:
         return ""
@@ -128,10 +135,14 @@ def _by_container(sized: Iterable[Sized]) -> dict[tuple[WorkloadKey, str], list[
 
 
 def _with_incidents(
-    key: tuple[WorkloadKey, str], sized: Sequence[Sized], before: Sequence[Incident], after: Sequence[Incident]
+    key: tuple[WorkloadKey, str],
+    sized: Sequence[Sized],
+    before: Sequence[Incident],
+    after: Sequence[Incident],
+    span: Span,
 ) -> _Watched:
     mine = [tuple(one for one in some if (one.workload, one.container) == key) for some in (before, after)]
-    return _Watched(*key, sized=tuple(sized), before=mine[0], after=mine[1])
+    return _Watched(*key, sized=tuple(sized), before=mine[0], after=mine[1], span=span)
 
 
 def _against(watched: _Watched, revert_on: Collection[str]) -> str:
@@ -147,7 +158,8 @@ def _oom_kills(watched: _Watched) -> str:
     if after <= before:
         return ""
     killed = [one for one in watched.after if one.oom_kills]
-    return _said(f"{_counted(after, 'OOM kill')} of {watched.name}", killed, before, _of(watched, "memory"))
+    earlier = _earlier(before, watched.span)
+    return _said(f"{_counted(after, 'OOM kill')} of {watched.name}", killed, earlier, _of(watched, "memory"))
 
 
 def _crashes(watched: _Watched) -> str:
@@ -158,7 +170,8 @@ def _crashes(watched: _Watched) -> str:
     if max(by_pod.values(), default=0) < CRASHES or after <= before:
         return ""
     crashed = [one for one in watched.after if _crashed(one)]
-    return _said(f"{_counted(after, 'restart')} of {watched.name}", crashed, before, watched.sized)
+    earlier = _earlier(before, watched.span)
+    return _said(f"{_counted(after, 'restart')} of {watched.name}", crashed, earlier, watched.sized)
 
 
 def _throttling(watched: _Watched) -> str:
@@ -167,7 +180,7 @@ def _throttling(watched: _Watched) -> str:
     if not limits or after <= before:
         return ""
     throttled = [one for one in watched.after if one.throttled]
-    return _said(f"{watched.name} was throttled again and again", throttled, 0, limits)
+    return _said(f"{watched.name} was throttled again and again", throttled, "", limits)
 
 
 def _crashed(incident: Incident) -> int:
@@ -178,12 +191,17 @@ def _of(watched: _Watched, resource: str) -> list[Sized]:
     return [one for one in watched.sized if one.resource == resource]
 
 
-def _said(what: str, incidents: Sequence[Incident], before: int, sized: Sequence[Sized]) -> str:
+def _earlier(before: int, span: Span) -> str:
+    """`` (2 in the 30 minutes before)``; empty for none."""
+    minutes = max(1, round(span.length / timedelta(minutes=1)))
+    return f" ({before} in the {_counted(minutes, 'minute')} before)" if before else ""
+
+
+def _said(what: str, incidents: Sequence[Incident], earlier: str, sized: Sequence[Sized]) -> str:
     """``3 OOM kills of prod/web server between 10:02 and 10:09 UTC, after its memory limit went 1Gi → 400Mi``; empty where
     nothing that could be to blame got smaller."""
     if not sized:
         return ""
-    earlier = f" ({before} in the same time before)" if before else ""
     return f"{what} {_when(incidents[0].at, incidents[-1].at)}{earlier}, after its {_sizes(sized)}"
 
 

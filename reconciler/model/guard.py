@@ -37,14 +37,21 @@ class Sized(Model):
     resource: Resource
     edit: ValueEdit
 
+    @property
+    def place(self) -> str:
+        """Which value it is, whatever is written there."""
+        return f"{self.edit.path}#{self.edit.field}"
+
 
 class Watch(Model):
     """A change that the guard looks after from ``begins`` on. ``before``: the incidents of its containers before that, as
-    far as they are known. ``evidence``: why it was reverted."""
+    far as they are known. ``overtaken``: of its values, those that somebody has changed since, as ``path#field``; they are
+    not to blame any more, also where they stand again. ``evidence``: why it was reverted, or is to be."""
 
     change_id: str
     fleet: str
     begins: datetime
     before: tuple[Incident, ...] = ()
+    overtaken: frozenset[str] = frozenset()
     outcome: Outcome = ""
     evidence: str = ""

@@ -20,6 +20,9 @@ MemoryMB = Annotated[int, Field(ge=16)]
 ContainerKey = tuple[str, int]
 """(node, vmid)."""
 
+Scaling = Literal["scale_up", "scale_down"]
+ScaledResource = Literal["cpu", "memory", "storage"]
+
 
 class LXCContainer(Model):
     """``lxc/<node>/<vmid>.yaml``. None = the file leaves it as it is. ``policy``: the id of the policy that the file was made
@@ -40,6 +43,11 @@ class LXCContainer(Model):
     @property
     def target(self) -> ObjectRef:
         return target_of(self.vmid)
+
+
+def scaling(before: int | None, after: int) -> Scaling:
+    """Which way; what had no limit before has one now, and so less."""
+    return "scale_up" if before is not None and after > before else "scale_down"
 
 
 def target_of(vmid: int) -> ObjectRef:

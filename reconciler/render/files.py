@@ -17,8 +17,8 @@ from reconciler.model.machine_file import MachineFile
 from reconciler.model.workload import BUILT_IN_KINDS
 from reconciler.render.fields import BOOKKEEPING, MAX_TARGETED_PATCHES, PREPARED, TARGET
 from reconciler.render.files_view import FilesOver, FilesView
-from reconciler.render.group_text import edit_group
-from reconciler.render.lxc_text import edit_lxc
+from reconciler.render.group_text import GROUP
+from reconciler.render.lxc_text import LXC
 from reconciler.render.machine_text import ContainerIndex, ContainerPlace, Twins, machine_text
 from reconciler.render.source_edits import edit_source
 from reconciler.render.templates import Templates
@@ -129,8 +129,8 @@ class _Work:
 
     def _edit_declared(self, path: str, edits: Sequence[ValueEdit]) -> None:
         """The file of a group of containers, or of an LXC container."""
-        edit = edit_group if edits[0].form == "group" else edit_lxc
-        edited, outdated = edit(self.files.read(path), edits, self._templates, path=path)
+        form = GROUP if edits[0].form == "group" else LXC
+        edited, outdated = form.edit(self.files.read(path), edits, self._templates, path=path)
         self.outdated += outdated
         if not outdated:
             self.files.written[path] = edited

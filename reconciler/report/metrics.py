@@ -6,6 +6,7 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
 
 from reconciler import __version__
+from reconciler.model.lxc_container import ScaledResource, Scaling
 
 Outcome = Literal["committed", "nothing", "rested", "failed"]
 """``nothing`` to commit; ``rested``: nothing had changed since the last pass, so that it was not worked out again."""
@@ -71,10 +72,8 @@ class Metrics:
         self._pulled.labels("stored").inc(samples)
         self._pulled.labels("refused").inc(refused)
 
-    def lxc_scaled(
-        self, vmid: int, action: Literal["scale_up", "scale_down"], resource: Literal["cpu", "memory", "storage"]
-    ) -> None:
-        """Proxmox VE gave a container more or less of something, as somebody asked through the LXC API."""
+    def lxc_scaled(self, vmid: int, action: Scaling, resource: ScaledResource) -> None:
+        """Proxmox VE gave a container more or less of something: for a request of the LXC API, or for a pass."""
         self._lxc.labels(str(vmid), action, resource).inc()
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from reconciler.errors import InputError
 from reconciler.evaluate.containers import ContainersResult, Groups, container_proposals
@@ -15,8 +14,8 @@ from reconciler.model.policy import ScalingPolicy
 from reconciler.model.state import FleetState
 from reconciler.render.group_text import group_text
 from reconciler.render.templates import Templates
-from reconciler.steps.catching_up import whole_history
 from reconciler.steps.house import House
+from reconciler.steps.own_files import in_the_way, last_decided, paths_below
 from reconciler.steps.scene import Scene
 from reconciler.steps.templates_at import templates_at
 from reconciler.steps.view import View
@@ -34,7 +33,7 @@ def evaluate_containers(house: House, scene: Scene) -> ContainersResult:
         now=scene.now,
         observations={pool_key(pool): hosts for pool, hosts in hosts_of(house, state.fleet).items()},
         refusals=scene.refusals,
-        last_decided=_last_decided(house, scene),
+        last_decided=last_decided(house, scene, "docker", lambda path: key_of(path) is not None),
         ended=state.ended_policies,
         policies_complete=state.policies_complete,
     )
@@ -51,7 +50,7 @@ def hosts_of(house: House, fleet: Fleet) -> dict[str, tuple[Host, ...]]:
 def read_groups(view: View, state: FleetState) -> tuple[Groups, list[Problem]]:
     """The groups of the declared host pools. What is in a cluster's root, or beside where no pool is declared, is not ours to read."""
     pools = {pool.name for pool in state.fleet.host_pools}
-    paths = _paths(view, state.fleet) if pools else []
+    paths = paths_below(view, state.fleet, FOLDER) if pools else []
     view.fetch(paths)
     files: dict[GroupKey, ContainerGroup] = {}
     unusable: dict[GroupKey, str] = {}
@@ -73,12 +72,6 @@ def read_groups(view: View, state: FleetState) -> tuple[Groups, list[Problem]]:
     return Groups(files, unusable), problems
 
 
-def _paths(view: View, fleet: Fleet) -> list[str]:
-    roots = tuple(f"{root.path}/" for cluster in fleet.clusters for root in cluster.roots if root.path not in ("", "."))
-    below = [path for path in view.list(FOLDER) if path.endswith((".yaml", ".yml"))]
-    return [path for path in below if not path.startswith(roots)]
-
-
 def _stray(path: str, pools: set[str]) -> Problem:
     if (key := key_of(path)) is not None:
         message = f"not read: there is no host pool {key[0]!r} in trimtab.yaml"
@@ -89,30 +82,9 @@ def _stray(path: str, pools: set[str]) -> Problem:
 def _in_the_way(view: View, key: GroupKey) -> str:
     """What stands where a group's file is to go; empty when nothing does."""
     try:
-        path = path_for(key)
+        return in_the_way(view, path_for(key))
     except InputError as error:
         return error.message
-    for above in (FOLDER, f"{FOLDER}/{key[0]}", path):
-        if above in view.oddities:
-            return f"{above} is {view.oddities[above]}: put a plain folder or file there"
-        if above != path and above in view.blobs:
-            return f"{above} is a file, and {path} is to go below it"
-    return f"{path} is a folder" if view.list(path) else ""
-
-
-def _last_decided(house: House, scene: Scene) -> dict[str, datetime]:
-    """When each docker policy decided last: by its newest commit, or in dry run by its newest row in the log."""
-    asked = [policy for policy in scene.state.policies if policy.spec.runtime == "docker" and policy.spec.enabled]
-    found: dict[str, datetime] = {}
-    if live := {policy.id for policy in asked if policy.spec.live}:
-        commits, _ = whole_history(house, scene.view.commit)
-        for commit in commits:
-            if commit.trailers.policy in live and any(key_of(path) for path in commit.paths):
-                found[commit.trailers.policy] = commit.at
-    if dry := [policy.id for policy in asked if policy.spec.dry_run]:
-        rows = house.stores.log.newest(house.name)
-        found |= {policy_id: rows[policy_id].ts for policy_id in dry if policy_id in rows}
-    return found
 
 
 def _with_manifests(house: House, view: View, outlooks: Mapping[str, Outlook], groups: Groups) -> dict[str, Outlook]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from reconciler.model.agent import StatusReport
 from reconciler.model.change import ChangeState
 from reconciler.model.fleet import Cluster
+from reconciler.model.guard import Watch
 from reconciler.report.passes import summary
 from reconciler.report.status import ChangeProgress, RootProgress
 from reconciler.steps.house import Stores
@@ -24,7 +25,8 @@ def landed_changes(
     clusters (None = all)."""
     reports = _Reports(stores)
     found = stores.changes.page([fleet], states=_LANDED, clusters=seen, limit=NEWEST, heads=True)
-    return tuple(_progress(stores, recorded, clusters, reports) for recorded in found)
+    watched = stores.watched.of(recorded.change.id for recorded in found)
+    return tuple(_progress(recorded, watched.get(recorded.change.id), clusters, reports) for recorded in found)
 
 
 def root_progress(stores: Stores, clusters: Sequence[Cluster]) -> tuple[RootProgress, ...]:
@@ -48,7 +50,9 @@ class _Reports:
         return self._known[cluster]
 
 
-def _progress(stores: Stores, recorded: Recorded, clusters: Sequence[Cluster], reports: _Reports) -> ChangeProgress:
+def _progress(
+    recorded: Recorded, watched: Watch | None, clusters: Sequence[Cluster], reports: _Reports
+) -> ChangeProgress:
     change = recorded.change
     return ChangeProgress(
         id=change.id,
@@ -60,16 +64,18 @@ def _progress(stores: Stores, recorded: Recorded, clusters: Sequence[Cluster], r
         committed_at=recorded.landed_at,
         synced_at=change.synced_at,
         healthy_at=change.healthy_at,
-        message=_message(stores, recorded, clusters, reports),
+        message=_message(recorded, watched, clusters, reports),
     )
 
 
-def _message(stores: Stores, recorded: Recorded, clusters: Sequence[Cluster], reports: _Reports) -> str:
-    """What it waits for, or why it failed or was taken back."""
+def _message(recorded: Recorded, watched: Watch | None, clusters: Sequence[Cluster], reports: _Reports) -> str:
+    """What it waits for, or why it failed, was taken back or is to be."""
     change = recorded.change
     if change.state == "reverted":
-        watched = stores.watched.find(change.id)
-        return f"taken back by the guard: {watched.evidence}" if watched and watched.evidence else "taken back"
+        by_guard = watched is not None and watched.outcome != "over" and watched.evidence
+        return f"taken back by the guard: {by_guard}" if by_guard else "taken back"
+    if watched is not None and not watched.outcome and watched.evidence:
+        return f"the guard is to take it back: {watched.evidence}"
     if change.state == "failed":
         return change.failure
     if change.healthy_at is not None:

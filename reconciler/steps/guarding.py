@@ -3,31 +3,27 @@
 A change is looked after from the report on that showed it in every root that it touches, until ``guard.observe`` after it
 was applied. What is looked after is in the database, so that a restart forgets nothing; what was reverted by anybody, or
 overtaken by other values, is let go. The guard's rollback is one like any other: by value, held by exclusion windows, and
-the values that it puts back are refused from then on.
+the values that it puts back are refused from then on. Evidence is written down before anything is done about it, so that
+it still counts at the end of a long exclusion window.
 """
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 import structlog
 
-from reconciler.commit.values import ValueAt, is_machine_path, same_value, values_of
 from reconciler.errors import HeldByWindow, InputError, NothingToRollBack, Stalled
-from reconciler.evaluate.guard import Span, evidence, smaller_of
-from reconciler.model.change import Change, ValueEdit
-from reconciler.model.fleet import Guard
-from reconciler.model.guard import Sized, Watch
+from reconciler.evaluate.guard import smaller_of
+from reconciler.model.change import Change
+from reconciler.model.guard import Watch
 from reconciler.steps import undoing
 from reconciler.steps.catching_up import GUARD, catch_up
+from reconciler.steps.guard_look import Found, look, lost
 from reconciler.steps.house import House
-from reconciler.steps.scene import Scene, read_fleet_of, read_scene
+from reconciler.steps.scene import Scene, read_scene
 from reconciler.steps.view import View
 from reconciler.store.incidents import RECENT
 
 log = structlog.get_logger(__name__)
-
-_IN_FORCE = frozenset({"committed", "merged", "applied", "failed"})
 
 
 @dataclass(frozen=True)
@@ -36,15 +32,6 @@ class Guarded:
 
     head: str
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Finding:
-    """A change that is to be taken back, and why."""
-
-    watch: Watch
-    change: Change
-    why: str
 
 
 def watch(house: House, change: Change) -> None:
@@ -64,110 +51,66 @@ def guard(house: House, head: str) -> Guarded:
 
     :raises Moved: when the branch moved meanwhile. :raises RetryLater: when the remote is away.
     """
+    watches = house.stores.watched.open(house.name)
+    if not watches:
+        return Guarded(head)
+    for one in lost(house, watches):
+        house.stores.watched.close(one, "over")
+    known = {one.change_id: one for one in watches}
     notes: list[str] = []
-    for found in _findings(house, head):
-        try:
-            undone = undoing.undo(
-                house, _scene(house, head), found.change.commit, force=False, because=f"{GUARD}{found.why}"
-            )
-        except NothingToRollBack:
-            house.stores.watched.close(found.watch, "over")
-        except HeldByWindow as error:
-            notes.append(
-                f"{_label(found)}: {found.why}; {error.message}; now: trimtab rollback {_short(found)} --force"
-            )
-        except (Stalled, InputError) as error:
-            notes.append(f"{_label(found)}: {found.why}; it cannot be taken back: {error.message}")
-        else:
-            head = undone.commit
-            catch_up(house, head)
-            house.stores.watched.close(found.watch, "reverted", found.why)
-            notes.append(f"the guard has taken back commit {_short(found)} ({undone.summary}): {found.why}")
-            log.warning(
-                "the guard has taken back a commit", fleet=house.name, commit=found.change.commit, why=found.why
-            )
+    for found in tuple(look(house, head, watches)):
+        if found.outcome:
+            house.stores.watched.close(found.watch, found.outcome)
+            continue
+        if found.watch != known[found.change.id]:
+            house.stores.watched.note(found.watch)
+        if found.why:
+            head, note = _take_back(house, head, found)
+            notes += [note] if note else []
     return Guarded(head, tuple(notes))
 
 
 def foresee(house: House, head: str) -> tuple[str, ...]:
     """What :func:`guard` would do, in words; nothing is written."""
-    return tuple(f"{_label(found)}: {found.why}" for found in _findings(house, head, writes=False))
+    watches = house.stores.watched.open(house.name)
+    found = [one for one in look(house, head, watches) if one.why and not one.outcome] if watches else []
+    if not found:
+        return ()
+    scene = _scene(house, head)
+    return tuple(_held(one, undoing.held(house, scene, one.change.commit)) for one in found)
 
 
-def _label(found: _Finding) -> str:
+def _take_back(house: House, head: str, found: Found) -> tuple[str, str]:
+    """The head from now on, and what people should know."""
+    try:
+        undone = undoing.undo(
+            house, _scene(house, head), found.change.commit, force=False, because=f"{GUARD}{found.why}"
+        )
+    except NothingToRollBack:
+        house.stores.watched.close(found.watch.model_copy(update={"evidence": ""}), "over")
+        return head, ""
+    except HeldByWindow as error:
+        return head, _held(found, error.message)
+    except (Stalled, InputError) as error:
+        return head, f"{_label(found)}: {found.why}; it cannot be taken back: {error.message}"
+    catch_up(house, undone.commit)
+    house.stores.watched.close(found.watch, "reverted")
+    log.warning("the guard has taken back a commit", fleet=house.name, commit=found.change.commit, why=found.why)
+    return undone.commit, f"the guard has taken back commit {_short(found)} ({undone.summary}): {found.why}"
+
+
+def _held(found: Found, held: str) -> str:
+    """``held``: what holds it, empty where nothing does."""
+    said = f"{_label(found)}: {found.why}"
+    return f"{said}; {held}; now: trimtab rollback {_short(found)} --force" if held else said
+
+
+def _label(found: Found) -> str:
     return f"the guard is to take back commit {_short(found)}"
 
 
-def _short(found: _Finding) -> str:
+def _short(found: Found) -> str:
     return found.change.commit[:10]
-
-
-def _findings(house: House, head: str, *, writes: bool = True) -> Iterator[_Finding]:
-    """What there is evidence against. Watches that are over are closed."""
-    watches = house.stores.watched.open(house.name)
-    if not watches:
-        return
-    settings = read_fleet_of(house, View(house.repository.tree(head))).fleet.guard
-    for one in watches:
-        change = house.stores.changes.find(one.change_id)
-        outcome = "over" if change is None or change.state not in _IN_FORCE else ""
-        if not outcome and not settings.observe_seconds:
-            outcome = "off"
-        if outcome or change is None:
-            if writes:
-                house.stores.watched.close(one, "off" if outcome == "off" else "over")
-            continue
-        ends = _ends(one, change, settings)
-        why = _why(house, head, one, change, Span(one.begins, min(house.now(), ends)), settings)
-        if why:
-            yield _Finding(one, change, why)
-        elif writes and house.now() >= ends:
-            house.stores.watched.close(one, "quiet")
-
-
-def _ends(one: Watch, change: Change, settings: Guard) -> datetime:
-    """``guard.observe`` after the change was applied; one that never gets healthy is looked after for as long as
-    incidents are kept."""
-    if change.applied_at is None:
-        return one.begins + RECENT
-    return max(change.applied_at, one.begins) + timedelta(seconds=settings.observe_seconds)
-
-
-def _why(house: House, head: str, one: Watch, change: Change, span: Span, settings: Guard) -> str:
-    sized = smaller_of(change)
-    workloads, clusters = {each.workload for each in sized}, {each.workload.cluster for each in sized}
-    found = house.stores.watched.incidents(clusters, workloads, one.begins - RECENT)
-    # A push is stored a moment after it came in: what was before the change may have been stored after it.
-    before = set(one.before) | {incident for incident in found if incident.at < one.begins}
-    after = [incident for incident in found if incident not in before]
-    if not after:
-        return ""
-    standing = _standing(house, head, sized)
-    return evidence(
-        sized,
-        span,
-        before=sorted(before, key=lambda incident: incident.at),
-        after=after,
-        revert_on=settings.revert_on,
-        stands=lambda edit: _stands(standing, edit),
-    )
-
-
-def _standing(house: House, head: str, sized: tuple[Sized, ...]) -> dict[str, Mapping[ValueAt, str]]:
-    """By file, the values that stand at the head; none of one that cannot be read."""
-    texts = house.repository.files_at(head, sorted({one.edit.path for one in sized}))
-    found: dict[str, Mapping[ValueAt, str]] = {}
-    for path, text in texts.items():
-        try:
-            found[path] = values_of(text, path, machine=is_machine_path(path))
-        except InputError:
-            found[path] = {}
-    return found
-
-
-def _stands(standing: Mapping[str, Mapping[ValueAt, str]], edit: ValueEdit) -> bool:
-    now = standing.get(edit.path, {}).get(ValueAt(edit.form, edit.target, edit.field))
-    return same_value(now, edit.new)
 
 
 def _scene(house: House, head: str) -> Scene:

@@ -12,6 +12,7 @@ from reconciler.actuate.proxmox import Proxmox
 from reconciler.clock import Clock, stopwatch
 from reconciler.commit.repository import Repository
 from reconciler.model.fleet import Fleet
+from reconciler.model.lxc_container import ScaledResource, Scaling
 from reconciler.model.observation import PushBody
 from reconciler.observe.kustomize import Builder
 from reconciler.steps.remembered import Remembered
@@ -107,6 +108,8 @@ class House:
     """Asked about every trimtab.yaml that is read; raises where this process must not keep that fleet."""
     keeps_lxc_node: Callable[[Fleet, str], bool] = lambda fleet, node: not fleet.lxc_nodes or fleet.declares_node(node)
     """Whether a Proxmox VE node's containers are the fleet's to look after; a server asks what its other fleets declare."""
+    scaled: Callable[[int, Scaling, ScaledResource], None] = lambda _vmid, _action, _resource: None
+    """Told whenever a pass has given an LXC container more or less of something: a metric."""
     parsed: Remembered = field(default_factory=Remembered)
     notes: tuple[str, ...] = ()
     proxmox: Proxmox | None = None

@@ -17,21 +17,21 @@ from reconciler.commit.history import LandedCommit
 from reconciler.errors import TrimtabError
 from reconciler.evaluate.resources_room import NodeSeen, Room
 from reconciler.manifests.lxc_container import path_for
-from reconciler.model.lxc_container import ContainerKey, LXCContainer, LXCState
+from reconciler.model.lxc_container import ContainerKey, LXCContainer, LXCState, scaling
 from reconciler.model.plan import Pass
 from reconciler.model.state import FleetState
+from reconciler.steps import lxc_turns
 from reconciler.steps.catching_up import whole_history
 from reconciler.steps.house import House
 from reconciler.steps.lxc_answers import applied, failed
 from reconciler.steps.lxc_containers import lxc_policies, nodes_of, policies_by_container, read_containers
 from reconciler.steps.lxc_states import ContainerState, Looked, container_states, keep_look, last_look
+from reconciler.steps.lxc_turns import Busy
 from reconciler.steps.lxc_watch import Pauses, look_again
 from reconciler.steps.scene import read_fleet_of
 from reconciler.steps.view import View
 
 _SOON = timedelta(seconds=10)
-_TAKEN_OVER = timedelta(minutes=20)
-"""Longer than a task of Proxmox VE is waited for."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,10 @@ class _Work:
             self.states[file.key] = before
             self.take_back.append(TakeBack(sha, before.failure))
             return
-        if newest is not None and not before.settled and self._is_at_work(newest):
-            self.states[file.key] = ContainerState(sha, pauses=Pauses(0, self._now + _SOON))
-            return
         try:
             self.states[file.key] = self._brought(file, node, before)
+        except Busy:
+            self.states[file.key] = ContainerState(sha, pauses=Pauses(0, self._now + _SOON))
         except (Refused, NoContainer, NoNode) as error:
             self._refused(file, error, before, newest)
         except TrimtabError as error:  # away, or a token that a person must mend: nothing is wrong with the commit
@@ -140,14 +139,6 @@ class _Work:
         if self.states[file.key].settled:
             applied(self._house, self._of(file), self._found)
 
-    def _is_at_work(self, newest: LandedCommit) -> bool:
-        """Whether somebody asked for it through the LXC API, which calls Proxmox VE itself; one that does not come back is
-        taken over."""
-        if newest.kind != "change" or newest.trailers.policy or newest.trailers.action:
-            return False
-        change = self._house.stores.changes.find(newest.trailers.change)
-        return change is not None and change.state in ("committed", "failed") and self._now - newest.at < _TAKEN_OVER
-
     def _brought(self, file: LXCContainer, node: NodeSeen, before: ContainerState) -> ContainerState:
         """:raises TrimtabError: when Proxmox VE does not do it."""
         seen = node.newest(file.vmid)
@@ -155,11 +146,12 @@ class _Work:
             raise NotNow(node.trouble or node.missing(file.key))
         if before.settled and not _differs(file, seen):
             return before
-        exact = self._proxmox.container(file.key)
-        shrinks = _shrinks(file, exact)
-        if _differs(file, exact) or _growth(file, exact):
-            self._may(file, exact, node)
-            self._call(file, exact)
+        with lxc_turns.alone(self._house.stores.leases, file.vmid, wait_seconds=0):
+            exact = self._proxmox.container(file.key)
+            shrinks = _shrinks(file, exact)
+            if _differs(file, exact) or _growth(file, exact):
+                self._may(file, exact, node)
+                self._call(file, exact)
         return ContainerState(before.commit, settled=not shrinks, failure=shrinks)
 
     def _call(self, file: LXCContainer, exact: LXCState) -> None:
@@ -169,10 +161,19 @@ class _Work:
         if cores is not None or memory is not None:
             with self._unless_changed(exact):
                 self._proxmox.set_resources(file.key, cores=cores, memory_mb=memory, digest=exact.digest)
+            if cores is not None:
+                self._house.scaled(file.vmid, scaling(exact.cores, cores), "cpu")
+            if memory is not None:
+                self._house.scaled(file.vmid, scaling(exact.memory_mb, memory), "memory")
             exact = self._proxmox.container(file.key)
         if by := _growth(file, exact):
+            if task := self._proxmox.task_of(
+                file.key
+            ):  # its disk may be growing already, as nobody can tell by its config
+                raise NotNow(f"container {file.node}/{file.vmid} waits for a task of Proxmox VE's to end ({task})")
             with self._unless_changed(exact):
                 self._proxmox.grow_rootfs(file.key, by, digest=exact.digest)
+            self._house.scaled(file.vmid, "scale_up", "storage")
 
     @contextmanager
     def _unless_changed(self, read: LXCState) -> Iterator[None]:

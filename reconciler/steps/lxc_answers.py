@@ -18,7 +18,7 @@ def applied(house: House, commits: Iterable[LandedCommit], found: Standing) -> N
         if house.parsed.get(done):
             return
         house.parsed[done] = True
-        house.stores.changes.came_out(commit.trailers.change, "applied", at=house.now())
+        house.stores.changes.came_out(commit.trailers.change, "applied", healthy=True, at=house.now())
 
 
 def failed(house: House, commit: LandedCommit, path: str, told: str) -> None:

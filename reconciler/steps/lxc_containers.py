@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from reconciler.errors import InputError
 from reconciler.evaluate.resources import Containers, ResourcesResult, key_of_policy, resource_proposals
@@ -27,10 +26,10 @@ from reconciler.model.policy import ScalingPolicy
 from reconciler.model.state import FleetState
 from reconciler.render.lxc_text import lxc_text
 from reconciler.render.templates import Templates
-from reconciler.steps.catching_up import whole_history
 from reconciler.steps.house import House
 from reconciler.steps.lxc_states import container_states
 from reconciler.steps.lxc_watch import watch
+from reconciler.steps.own_files import in_the_way, last_decided, paths_below
 from reconciler.steps.scene import Scene
 from reconciler.steps.templates_at import templates_at
 from reconciler.steps.view import View
@@ -50,7 +49,7 @@ def evaluate_lxc(house: House, scene: Scene) -> ResourcesResult:
         nodes_of(house, state, containers.files),
         now=scene.now,
         refusals=scene.refusals,
-        last_decided=_last_decided(house, scene),
+        last_decided=last_decided(house, scene, "lxc", lambda path: key_of(path) is not None),
         ended=state.ended_policies,
         policies_complete=state.policies_complete,
     )
@@ -97,7 +96,7 @@ def read_containers(
     files: dict[ContainerKey, LXCContainer] = {}
     unusable: dict[ContainerKey, str] = {}
     problems: list[Problem] = []
-    paths = _paths(view, state.fleet)
+    paths = paths_below(view, state.fleet, FOLDER)
     view.fetch(path for path in paths if key_of(path))
     for path in paths:
         key = key_of(path)
@@ -117,12 +116,6 @@ def read_containers(
     return Containers(files, unusable), problems
 
 
-def _paths(view: View, fleet: Fleet) -> list[str]:
-    roots = tuple(f"{root.path}/" for cluster in fleet.clusters for root in cluster.roots if root.path not in ("", "."))
-    below = [path for path in view.list(FOLDER) if path.endswith((".yaml", ".yml"))]
-    return [path for path in below if not path.startswith(roots)]
-
-
 def _stray(path: str) -> Problem:
     return Problem(path=path, message="not read", hint=f"LXC containers are {FOLDER}/<node>/<vmid>.yaml")
 
@@ -135,31 +128,9 @@ def _foreign(path: str, node: str) -> Problem:
 def _in_the_way(view: View, key: ContainerKey) -> str:
     """What stands where a container's file is to go; empty when nothing does."""
     try:
-        path = path_for(key)
+        return in_the_way(view, path_for(key))
     except InputError as error:
         return error.message
-    for above in (FOLDER, f"{FOLDER}/{key[0]}", path):
-        if above in view.oddities:
-            return f"{above} is {view.oddities[above]}: put a plain folder or file there"
-        if above != path and above in view.blobs:
-            return f"{above} is a file, and {path} is to go below it"
-    return f"{path} is a folder" if view.list(path) else ""
-
-
-def _last_decided(house: House, scene: Scene) -> dict[str, datetime]:
-    """When each lxc policy decided last: by its newest commit to a container's file, or in
-    dry run by its newest row in the log."""
-    asked = [policy for policy in lxc_policies(scene.state) if policy.spec.enabled]
-    found: dict[str, datetime] = {}
-    if live := {policy.id for policy in asked if policy.spec.live}:
-        commits, _ = whole_history(house, scene.view.commit)
-        for commit in commits:
-            if commit.trailers.policy in live and any(key_of(path) for path in commit.paths):
-                found[commit.trailers.policy] = commit.at
-    if dry := [policy.id for policy in asked if policy.spec.dry_run]:
-        rows = house.stores.log.newest(house.name)
-        found |= {policy_id: rows[policy_id].ts for policy_id in dry if policy_id in rows}
-    return found
 
 
 def _with_manifests(

@@ -3,13 +3,13 @@
 Runs in the steward's thread, like everything that writes a fleet repo; Proxmox VE is called elsewhere, in between.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.errors import HeldByWindow, Stalled, TrimtabError
 from reconciler.gate.verdict import rollback_verdict
 from reconciler.manifests.lxc_container import fields_of, parse, path_for
-from reconciler.model.change import Change, Decision, Proposal, Subject, ValueEdit
+from reconciler.model.change import Change, Decision, Proposal, ProposalKind, Subject, ValueEdit
 from reconciler.model.fleet import Fleet
 from reconciler.model.log import DecisionRow, LogAction
 from reconciler.model.lxc_container import LXCContainer
@@ -46,8 +46,9 @@ class Wish:
     new: bool = False
 
 
-def commit(house: House, wish: Wish) -> Change | None:
-    """Commit and push what is asked for. None when Git says so already.
+def commit(house: House, wish: Wish) -> tuple[Change, ...]:
+    """Commit and push what is asked for; nothing when Git says so already. A container that has no file yet gets one as it
+    is in a commit of its own before, so that to undo what was asked for gives it back what it had.
 
     :raises HeldByWindow: inside an exclusion window of the fleet's. Maintenance windows do not hold what people ask for.
     :raises Stalled: when the fleet wants pull requests.  :raises RetryLater: when the fleet repo is busy, or away.
@@ -60,20 +61,22 @@ def commit(house: House, wish: Wish) -> Change | None:
     raise AssertionError("unreachable: attempts() ends by returning or raising")
 
 
-def _commit(house: House, wish: Wish) -> Change | None:
+def _commit(house: House, wish: Wish) -> tuple[Change, ...]:
     head = house.repository.fetch()
     catch_up(house, head)
     view = View(house.repository.tree(head))
     fleet = read_fleet_of(house, view).fleet
-    change = _change(house, view, fleet, wish)
-    if change is None:
-        return None
+    changes = _changes(house, view, fleet, wish)
+    if not changes:
+        return ()
     _may(house, fleet)
-    house.stores.changes.save(change, house.name)
-    landed = landing.write(house, fleet.delivery, head, (change,))
+    for change in changes:
+        house.stores.changes.save(change, house.name)
+    landed = landing.write(house, fleet.delivery, head, changes)
     landing.settle(house, landed)
-    catch_up(house, landed[0].commit)
-    return landed[0]
+    catch_up(house, landed[-1].commit)
+    came_true(house, landed[:-1])  # a file that says what is so already
+    return landed
 
 
 def may(house: House) -> None:
@@ -82,9 +85,10 @@ def may(house: House) -> None:
     _may(house, read_fleet_of(house, view).fleet)
 
 
-def came_true(house: House, change: Change) -> None:
-    """Proxmox VE has done what ``change`` says."""
-    house.stores.changes.came_out(change.id, "applied", at=house.now())
+def came_true(house: House, changes: Sequence[Change]) -> None:
+    """Proxmox VE has done what ``changes`` say."""
+    for change in changes:
+        house.stores.changes.came_out(change.id, "applied", healthy=True, at=house.now())
 
 
 def failed(house: House, change: Change, why: str) -> None:
@@ -111,23 +115,54 @@ def _may(house: House, fleet: Fleet) -> None:
         )
 
 
-def _change(house: House, view: View, fleet: Fleet, wish: Wish) -> Change | None:
-    edits = _edits(view, wish)
-    if not edits:
-        return None
+def _changes(house: House, view: View, fleet: Fleet, wish: Wish) -> tuple[Change, ...]:
+    path = path_for(wish.now.key)
+    text = view.get(path)
+    file = parse(text, path=path) if text is not None else None
+    before = fields_of(file) if file is not None else {}
+    if wish.values is None:
+        return _change(house, view, fleet, wish, dict.fromkeys(before), before, wish.reason)
+    asked = dict(wish.values(file))
+    if file is not None or wish.new or not asked:
+        return _change(house, view, fleet, wish, asked, before, wish.reason)
+    has = fields_of(wish.now)
+    taken_on = f"takes {wish.now.node}/{wish.now.vmid} on as it is: {wish.reason}"
+    first = _change(house, view, fleet, wish, has, {}, taken_on, kind="adopt")
+    on_it = view.over(first[0].files)
+    return (*first, *_change(house, on_it, fleet, wish, asked, has, wish.reason))
+
+
+def _change(
+    house: House,
+    view: View,
+    fleet: Fleet,
+    wish: Wish,
+    values: Mapping[str, str | None],
+    before: Mapping[str, str],
+    reason: str,
+    *,
+    kind: ProposalKind = "resources",
+) -> tuple[Change, ...]:
+    """The change from what the file says ``before`` to ``values``; none where it says so already."""
+    path = path_for(wish.now.key)
+    edits = tuple(
+        ValueEdit(path=path, form="lxc", target=wish.now.target, field=field, old=before.get(field), new=value)
+        for field, value in values.items()
+        if before.get(field) != value
+    )
     templates = templates_at(house, view)
-    applied = apply_edits(view.files, edits, templates)
-    if not applied.files:
-        return None
+    applied = apply_edits(view.files, edits, templates) if edits else None
+    if applied is None or not applied.files:
+        return ()
     proposal = Proposal(
-        kind="resources",
+        kind=kind,
         subject=Subject(kind="trimtab", id="", name="trimtab"),
         cluster="",
         root="",
         namespace=wish.now.node,
         workload=str(wish.now.vmid),
         edits=edits,
-        reason=wish.reason,
+        reason=reason,
         ignores_windows=True,
         ignores_budget=True,
     )
@@ -135,31 +170,7 @@ def _change(house: House, view: View, fleet: Fleet, wish: Wish) -> Change | None
     decision = Decision(id=new_id(now), at=now, proposal=proposal)
     change = Change(id=new_id(now), group=f"lxc-{wish.now.node}-{wish.now.vmid}", decisions=(decision,))
     message = commit_message(change, templates, currency=fleet.pricing.currency)
-    return change.model_copy(update={"files": applied.files, "message": message})
-
-
-def _edits(view: View, wish: Wish) -> tuple[ValueEdit, ...]:
-    """Value by value from what the file says to what is asked for."""
-    path = path_for(wish.now.key)
-    text = view.get(path)
-    file = parse(text, path=path) if text is not None else None
-    before = fields_of(file) if file is not None else {}
-    if wish.values is None:
-        return tuple(_edit(wish, path, field, old, None) for field, old in before.items())
-    asked = wish.values(file)
-    if file is None and not asked:
-        return ()
-    observed = fields_of(wish.now)
-    new = {**({} if file is not None else observed), **asked}
-    return tuple(
-        _edit(wish, path, field, before.get(field), value, was=None if wish.new else observed.get(field))
-        for field, value in new.items()
-        if before.get(field) != value
-    )
-
-
-def _edit(wish: Wish, path: str, field: str, old: str | None, new: str | None, was: str | None = None) -> ValueEdit:
-    return ValueEdit(path=path, form="lxc", target=wish.now.target, field=field, old=old, new=new, was=was)
+    return (change.model_copy(update={"files": applied.files, "message": message}),)
 
 
 def words(error: TrimtabError) -> str:

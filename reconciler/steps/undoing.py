@@ -172,6 +172,16 @@ def find(scene: Scene, commits: Sequence[LandedCommit], found: Standing, target:
     return commit
 
 
+def held(house: House, scene: Scene, sha: str) -> str:
+    """What holds the rollback of a commit now; empty where nothing does."""
+    commits, found = whole_history(house, scene.view.commit)
+    try:
+        _may(scene, find(scene, commits, found, sha), force=False)
+    except (HeldByWindow, NothingToRollBack) as error:
+        return error.message
+    return ""
+
+
 def _may(scene: Scene, commit: LandedCommit, *, force: bool) -> None:
     cluster = next((r.cluster.name for r in scene.roots.values() if _touches(commit, r)), "")
     verdict = rollback_verdict(gating.owners(scene, cluster=cluster, subject=_subject(scene, commit)), scene.now, force)

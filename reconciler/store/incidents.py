@@ -111,7 +111,7 @@ def _incident(
         workload=workload,
         container=container.name,
         pod=counter[0],
-        oom_kills=_growth(before.oom_kills, container.oom_kills),
+        oom_kills=_new_kills(before, container),
         restarts=_growth(before.restarts, container.restart_count),
         throttled=int(again),
     )
@@ -223,11 +223,7 @@ def _known(connection: Connection, cluster: str, pods: set[str]) -> dict[Counter
 def _add(so_far: OomRecord | None, workload: WorkloadKey, container: PodContainer, before: _Counted) -> OomRecord:
     so_far = so_far or OomRecord(workload=workload, container=container.name)
     restarts = _growth(before.restarts, container.restart_count)
-    kills = _growth(before.oom_kills, container.oom_kills)
-    if (
-        container.oom_kills < before.oom_kills
-    ):  # an agent that was started anew: it sees the last kill, which may be counted
-        kills = min(kills, restarts)
+    kills = _new_kills(before, container)
     return OomRecord(
         workload=workload,
         container=container.name,
@@ -235,6 +231,14 @@ def _add(so_far: OomRecord | None, workload: WorkloadKey, container: PodContaine
         restarts=so_far.restarts + restarts,
         peak_bytes=max(so_far.peak_bytes, _peak_bytes(container) if kills else 0),
     )
+
+
+def _new_kills(before: _Counted, container: PodContainer) -> int:
+    """Where the count fell, the agent was started anew: it sees the last kill, which may have been counted already."""
+    kills = _growth(before.oom_kills, container.oom_kills)
+    if container.oom_kills < before.oom_kills:
+        return min(kills, _growth(before.restarts, container.restart_count))
+    return kills
 
 
 def _growth(before: int, now: int) -> int:

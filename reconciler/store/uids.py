@@ -25,6 +25,8 @@ def read_uids(engine: Engine, cluster: str, known: ObservedUids) -> ObservedUids
     keys = (observed.c.at, observed.c.agent, observed.c.part)
     with reading(engine) as connection:
         there = [tuple(row) for row in connection.execute(select(*keys).where(*rows).order_by(*keys))]
+        if not there:  # nothing was pushed yet, or the agent that had pushed it was deleted
+            return ObservedUids() if known.version else known
         newest = tuple(key for key in there if key[:2] == there[-1][:2])
         if newest == known.version:
             return known

@@ -10,7 +10,7 @@ from reconciler.model.workload import WorkloadKey
 from reconciler.store import incidents
 from reconciler.store.instants import to_micros
 from reconciler.store.tables import watched_changes
-from reconciler.store.transactions import insert_new, reading, writing
+from reconciler.store.transactions import chunks_of, insert_new, reading, writing
 
 KEPT = timedelta(days=90)
 """For how long it is known what became of a change that is not looked after any more."""
@@ -41,10 +41,19 @@ class WatchedStore:
             return connection.execute(query).first() is not None
 
     def find(self, change_id: str) -> Watch | None:
-        query = select(watched_changes.c.body).where(watched_changes.c.change_id == change_id)
+        """None when a change never was looked after, or long ago."""
+        return self.of([change_id]).get(change_id)
+
+    def of(self, change_ids: Iterable[str]) -> dict[str, Watch]:
+        """By change; of those that are looked after, or were."""
+        found: dict[str, Watch] = {}
         with reading(self._engine) as connection:
-            body = connection.execute(query).scalar()
-        return Watch.model_validate_json(body) if body is not None else None
+            for some in chunks_of(change_ids):
+                query = select(watched_changes.c.body).where(watched_changes.c.change_id.in_(some))
+                for (body,) in connection.execute(query):
+                    watch = Watch.model_validate_json(body)
+                    found[watch.change_id] = watch
+        return found
 
     def open(self, fleet: str) -> tuple[Watch, ...]:
         """Those of a fleet that are looked after, the oldest first."""
@@ -53,9 +62,16 @@ class WatchedStore:
         with reading(self._engine) as connection:
             return tuple(Watch.model_validate_json(body) for (body,) in connection.execute(query))
 
-    def close(self, watch: Watch, outcome: Outcome, evidence: str = "") -> None:
+    def note(self, watch: Watch) -> None:
+        """Write down what is known of a change that is still looked after."""
+        mine = (watched_changes.c.change_id == watch.change_id, watched_changes.c.outcome == "")
+        with writing(self._engine) as connection:
+            body = watch.model_dump_json(by_alias=True)
+            connection.execute(update(watched_changes).where(*mine).values(body=body))
+
+    def close(self, watch: Watch, outcome: Outcome) -> None:
         """End a watch. What ended long ago is forgotten."""
-        body = watch.model_copy(update={"outcome": outcome, "evidence": evidence}).model_dump_json(by_alias=True)
+        body = watch.model_copy(update={"outcome": outcome}).model_dump_json(by_alias=True)
         mine = watched_changes.c.change_id == watch.change_id
         ended = (watched_changes.c.outcome != "", watched_changes.c.begins < to_micros(watch.begins - KEPT))
         with writing(self._engine) as connection:

@@ -118,6 +118,16 @@ def test_a_deleted_agent_registers_again(alone: Served) -> None:
     assert len(agents(alone)) == 1
 
 
+def test_the_desired_state_can_be_had_after_the_agent_that_pushed_was_deleted(served: Served) -> None:
+    link = link_to(served, cluster="prod")
+    link.push(pods(), served.clock())
+    served.server.flush()
+    revision = link.desired().revision
+    (agent,) = agents(served)
+    assert served.client.delete(f"/api/v1/agents/{agent['id']}").status_code == 204
+    assert link.desired().revision == revision
+
+
 def test_a_revoked_key_ends_the_agent_at_its_next_registration_and_says_so(alone: Served) -> None:
     stores = alone.server.stores
     secret, key = stores.keys.create("acme", "agent", ("agents:register",), (), alone.clock())

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from sqlalchemy import update
+
 from reconciler import loop
+from reconciler.store.tables import watched_changes
 from support.fleets import git
 from support.guarded import Sized, applied, sized
 from support.served import serving
@@ -72,7 +75,7 @@ def test_what_happened_as_often_before_is_no_reason(tmp_path: Path) -> None:
         assert one.changes()[0].state == "applied"
         one.push(oomKills=7, restartCount=7)
         one.served.reconcile()
-        assert "7 OOM kills of shop/web server between 10:06 and 10:10 UTC (4 in the same time before)" in message(one)
+        assert "7 OOM kills of shop/web server between 10:06 and 10:10 UTC (4 in the 30 minutes before)" in message(one)
 
 
 def test_what_the_first_push_of_a_cluster_has_counted_may_have_been_any_time(tmp_path: Path) -> None:
@@ -182,3 +185,105 @@ def test_what_argo_has_synced_is_guarded_before_it_ever_gets_healthy(tmp_path: P
             one.push(restartCount=count)
         one.served.reconcile()
         assert "3 restarts of shop/web server between 10:02 and 10:04 UTC, after its" in message(one)
+
+
+def freeze(one: Sized, days: int) -> None:
+    """A person lets nothing be written from now on."""
+    one.repo.pull()
+    window = f"  windows: {{exclusion: [{{cron: '0 10 17 6 *', duration: {days}d, name: freeze}}]}}\n"
+    one.repo.write("trimtab.yaml", (one.repo.work / "trimtab.yaml").read_text() + window)
+    one.repo.commit("A freeze")
+
+
+def next_day(one: Sized) -> None:
+    """The agent has a token for an hour, and registers again."""
+    one.served.clock.forward(days=1)
+    one.agent = one.served.agent("prod", cluster="prod")
+
+
+def test_evidence_outlives_a_freeze_that_is_longer_than_incidents_are_kept(tmp_path: Path) -> None:
+    with sized(tmp_path) as one:
+        in_force(one)
+        made = one.changes()[0]
+        freeze(one, days=5)
+        killed(one)
+        one.served.reconcile()
+        (landed,) = one.status()["landed"]
+        assert landed["message"] == f"the guard is to take it back: {EVIDENCE}"
+        (note,) = one.served.steward.ask(loop.plan).result(timeout=60).notes
+        assert "held until 2026-06-22 10:00 UTC" in note and f"trimtab rollback {made.commit[:10]} --force" in note
+        for day in range(4):
+            next_day(one)
+            one.push(oomKills=3, restartCount=4 + day)
+            one.served.reconcile()
+        assert one.changes()[0].id == made.id
+        next_day(one)
+        one.served.reconcile()
+        assert EVIDENCE in message(one)
+
+
+def test_a_person_who_is_quicker_in_a_freeze_is_the_one_who_has_taken_it_back(tmp_path: Path) -> None:
+    with sized(tmp_path) as one:
+        in_force(one)
+        made = one.changes()[0]
+        freeze(one, days=5)
+        killed(one)
+        one.served.reconcile()
+        one.repo.pull()
+        git(one.repo.work, "revert", "--no-edit", made.commit)
+        git(one.repo.work, "push", "-q")
+        one.served.reconcile()
+        assert outcome(one, made.id) == "over"
+        assert one.status()["landed"][0]["message"] == "taken back"
+
+
+def test_what_happens_now_and_then_anyway_is_no_reason_a_minute_after_the_change(tmp_path: Path) -> None:
+    with sized(tmp_path) as one:
+        one.push("web-old")
+        one.push("web-old", oomKills=1, restartCount=1)
+        one.push("web-old", minutes=20, oomKills=1, restartCount=1)
+        one.report("", applied())
+        made = one.changes()[0]
+        one.push("web-new", oomKills=1, restartCount=1)
+        one.served.reconcile()
+        assert one.changes()[0].id == made.id, "one kill in half an hour before, one since"
+        one.push("web-new", oomKills=2, restartCount=2)
+        one.served.reconcile()
+        assert "2 OOM kills" in message(one) and "(1 in the 30 minutes before)" in message(one)
+
+
+def test_what_a_later_value_has_done_is_not_held_against_the_one_before_it(tmp_path: Path) -> None:
+    with sized(tmp_path) as one:
+        in_force(one)
+        made = one.changes()[0]
+        path = f"{ROOT}/trimtab/shop/requests-deployment-web.yaml"
+        one.repo.pull()
+        one.repo.write(path, one.repo.show(path).replace("924Mi", "300Mi"))
+        one.repo.commit("Smaller still")
+        killed(one)
+        one.served.reconcile()
+        assert one.repo.log("%s")[0].startswith("Right-size web"), "Trimtab has put its own size back"
+        assert "memory: 924Mi" in one.repo.show(path)
+        one.push(oomKills=3, restartCount=3)
+        one.served.reconcile()
+        assert outcome(one, made.id) == ""
+        assert {change.kind for change in one.changes()} == {"requests"}
+
+
+def test_a_guard_that_ended_before_it_could_say_so_has_taken_it_back_all_the_same(
+    tmp_path: Path, database_url: str
+) -> None:
+    with sized(tmp_path, database_url) as one:
+        in_force(one)
+        made = one.changes()[0]
+        killed(one)
+        one.served.reconcile()
+        watched = one.served.server.stores.watched.find(made.id)
+        assert watched is not None and watched.evidence == EVIDENCE
+        with one.served.server.stores.engine.begin() as connection:
+            body = watched.model_copy(update={"outcome": ""}).model_dump_json(by_alias=True)
+            statement = update(watched_changes).where(watched_changes.c.change_id == made.id)
+            connection.execute(statement.values(outcome="", body=body))
+        one.served.reconcile()
+        assert outcome(one, made.id) == "reverted"
+        assert one.status()["landed"][1]["message"] == f"taken back by the guard: {EVIDENCE}"

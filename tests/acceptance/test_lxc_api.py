@@ -13,6 +13,7 @@ from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from reconciler import loop
 from reconciler.actuate.proxmox import Proxmox, StillRunning
 from reconciler.actuate.proxmox_calls import Calls
 from reconciler.manifests.lxc_container import CORES
@@ -70,6 +71,12 @@ class House:
         items = self.served.client.get("/api/v1/changes", headers=self.all).json()["items"]
         return [item["state"] for item in items]
 
+    def proof(self) -> tuple[str, set[str]]:
+        """How far the newest change is, and of which states it is known when they began."""
+        newest = self.served.client.get("/api/v1/changes", headers=self.all).json()["items"][0]["id"]
+        shown = self.served.client.get(f"/api/v1/changes/{newest}", headers=self.all).json()
+        return shown["proof"]["state"], set(shown["times"])
+
 
 def _house(home: Path, pve: Pve, *, extra: str = "", **settings: Any) -> Iterator[House]:
     pve.clear()
@@ -103,8 +110,25 @@ def test_cores_are_committed_first_and_then_set(house: House) -> None:
     assert subject == "Give pve1/104 4 cores"
     assert "Why: pat asked for 4 cores through the LXC API" in message
     assert any("2 → 4" in line for line in message) and any(line.startswith("Trimtab-Change: ") for line in message)
-    assert house.rows() == [("lxc", "apply", "pat asked for 4 cores through the LXC API")]
-    assert house.states() == ["applied"]
+    asked = "pat asked for 4 cores through the LXC API"
+    assert house.rows() == [("lxc", "apply", asked)]
+    assert house.states() == ["applied", "applied"]
+    assert house.proof() == ("healthy", {"synced", "healthy", "applied", "committed", "proposed"})
+
+
+@pytest.mark.parametrize("undo", ["by Trimtab", "by git revert"])
+def test_the_first_request_can_be_undone_and_the_container_follows(house: House, undo: str) -> None:
+    house.ask("POST", "/scale/cores", {"vm_id": 104, "cores": 4})
+    if undo == "by Trimtab":
+        target = house.head()
+        house.served.steward.ask(lambda it: loop.rollback(it, target)).result(timeout=60)
+    else:
+        git(house.repo.work, "pull", "-q")
+        git(house.repo.work, "revert", "--no-edit", "HEAD")
+        git(house.repo.work, "push", "-q", "origin", "HEAD:main")
+        house.served.reconcile()
+    assert house.file()["spec"]["cores"] == 2
+    assert house.pve.fake.ct(104).config["cores"] == 2
 
 
 def test_what_is_so_already_makes_no_commit_and_no_call(house: House) -> None:
@@ -227,11 +251,26 @@ def test_a_process_that_dies_between_commit_and_call_is_finished_by_the_next_pas
     now = LXCContainer(node="pve1", vmid=104, cores=2, memory_mb=1024, rootfs_gb=8, hostname="ct104")
     wish = Wish(now, lambda _file: {CORES: "4"}, "pat asked for 4 cores, and then the machine went away")
     change = house.served.steward.ask(partial(commit, wish=wish)).result(timeout=60)
-    assert change is not None and house.pve.fake.ct(104).config["cores"] == 2
-    house.served.clock.forward(minutes=21)
+    assert change and house.pve.fake.ct(104).config["cores"] == 2
     house.served.reconcile()
     assert house.pve.fake.ct(104).config["cores"] == 4
-    assert house.states() == ["applied"]
+    assert house.states() == ["applied", "applied"]
+    metrics = house.served.client.get("/metrics").text
+    assert 'lxc_scaling_actions_total{action="scale_up",container_id="104",resource="cpu"} 1.0' in metrics
+
+
+def test_a_disk_that_is_growing_already_is_not_grown_twice(house: House) -> None:
+    task = {"upid": "UPID:pve1:1", "node": "pve1", "type": "resize", "id": "104", "user": "root@pam", "starttime": 1}
+    house.pve.fake.tasklog.append({**task, "status": "running"})
+    before = house.head()
+    answer = house.ask("POST", "/scale/storage/increase", {"vm_id": 104, "disk_size": 5})
+    assert answer.status_code == 500
+    assert answer.json()["details"] == (
+        "Proxmox VE is still at a task (resize) on container 104: ask again when it has ended"
+    )
+    assert house.head() == before and house.pve.asked("PUT", "/104/resize") == 0
+    house.pve.fake.tasklog[-1].update(endtime=2, exitstatus="OK")
+    assert house.ask("POST", "/scale/storage/increase", {"vm_id": 104, "disk_size": 5}).status_code == 200
 
 
 class Slow(Proxmox):
@@ -249,7 +288,7 @@ def test_the_commit_of_a_task_that_goes_on_stands(house: House) -> None:
     answer = client.post("/scale/storage/increase", json=body, headers={"X-API-Key": house.key})
     assert answer.status_code == 500
     assert answer.json()["details"] == "Proxmox VE is still at it (look at the task); the commit stands"
-    assert house.file()["spec"]["rootfsGB"] == 13 and house.states() == ["committed"]
+    assert house.file()["spec"]["rootfsGB"] == 13 and house.states() == ["committed", "applied"]
 
 
 @pytest.fixture
@@ -365,7 +404,7 @@ def test_the_log_and_the_history_agree(house: House) -> None:
     house.pve.fake.ct(104).lock = "backup"
     house.ask("POST", "/scale/cores", {"vm_id": 104, "cores": 1})
     audited = house.served.steward.ask(audit).result(timeout=60)
-    assert not audited.findings and audited.commits == 5
+    assert not audited.findings and audited.commits == 6
 
 
 def test_what_a_container_and_a_node_have(still: House) -> None:

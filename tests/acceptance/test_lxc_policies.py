@@ -14,6 +14,7 @@ from reconciler.model.lxc_container import LXCContainer
 from reconciler.model.policy import ScalingPolicySpec
 from reconciler.steps.house import House
 from reconciler.steps.lxc_requests import Wish, commit
+from reconciler.steps.lxc_turns import alone
 from support.fake_containers import FakeContainers, fake_containers
 from support.fleets import FleetRepo, git, new_fleet
 from support.served import Served, serving
@@ -111,6 +112,11 @@ def test_from_load_to_a_commit_to_a_call_and_back_by_a_rollback(
     view = shown(served, policy_id)
     assert (view["currentReplicas"], view["desiredReplicas"], view["applyHealth"]) == (2, 3, "applied")
     assert states(served) == ["applied", "applied"]
+    assert [one["healthyAt"] for one in served.client.get("/api/v1/status").json()["fleets"][0]["landed"]] == [
+        one.healthy_at.isoformat()
+        for one in served.server.stores.changes.list(served.steward.watch.url)
+        if one.healthy_at
+    ]
 
     def undo(house: House) -> None:
         loop.rollback(house, policy_id)
@@ -279,12 +285,30 @@ def test_what_the_lxc_api_is_at_work_on_is_left_to_it_and_taken_over_when_it_doe
 ) -> None:
     now = LXCContainer(node="pve1", vmid=104, cores=2, memory_mb=1024)
     wish = Wish(now, lambda _file: {CORES: "4"}, "pat asked for 4 cores")
-    served.steward.ask(lambda house: commit(house, wish)).result(timeout=60)
+    with alone(served.server.stores.leases, 104, wait_seconds=0):
+        served.steward.ask(lambda house: commit(house, wish)).result(timeout=60)
+        passes(served, 2)
+        assert pve.calls == []
+    passes(served)
+    assert pve.there[KEY].cores == 4
+    assert states(served) == ["applied", "applied"]
+
+
+def test_a_disk_grows_when_the_task_that_may_be_growing_it_has_ended(
+    served: Served, repo: FleetRepo, pve: FakeContainers
+) -> None:
+    live(served)
+    pve.tasks[KEY] = "resize"
+    repo.write(FILE, PERSONS + "    rootfsGB: 10\n")
+    repo.commit()
     passes(served, 2)
     assert pve.calls == []
-    passes(served, 2, every=1200)
-    assert pve.there[KEY].cores == 4
-    assert states(served) == ["applied"]
+    del pve.tasks[KEY]
+    passes(served, 2)
+    assert [call[0] for call in pve.calls] == ["grow"]
+    assert 'lxc_scaling_actions_total{action="scale_up",container_id="104",resource="storage"} 1.0' in (
+        served.client.get("/metrics").text
+    )
 
 
 def test_memory_that_the_node_has_not_is_never_given(served: Served, repo: FleetRepo, pve: FakeContainers) -> None:

@@ -186,13 +186,15 @@ def test_the_command_line_shows_the_same(tmp_path: Path) -> None:
     with sized(tmp_path, url) as one:
         (made,) = one.changes()
         one.report(made.commit, applied("healthy"))
-        one.repo.env = {"TRIMTAB_DATABASE_URL": url, "COLUMNS": "250"}
+        one.repo.env = {"TRIMTAB_DATABASE_URL": url, "COLUMNS": "80"}
         now = one.served.clock.now.strftime("%Y-%m-%dT%H:%M:%SZ")
         table = one.repo.at("status", code=0, now=now).out
-        (row,) = (line for line in table.splitlines() if line.startswith(made.commit[:10]))
-        assert row.count("2026-06-17 10:00 UTC") == 3
-        assert row.rstrip().endswith("applied")
-        assert f"{made.commit[:10]}  2026-06-17 10:00 UTC" in table
+        lines = table.splitlines()
+        (first,) = (number for number, line in enumerate(lines) if line.startswith(made.commit[:10]))
+        for step, line in zip(("committed", "synced", "healthy"), lines[first:], strict=False):
+            assert f"{step:<9} 2026-06-17 10:00 UTC" in line
+        assert any(line.rstrip().endswith("  applied") for line in lines[first:])
+        assert f"prod           {made.commit[:10]}            healthy" in table
         found = one.repo.at("status", "--json", code=0, now=now).json()
         assert found["fleets"][0]["landed"] == one.status()["landed"]
         assert found["fleets"][0]["roots"] == one.status()["roots"]

@@ -26,7 +26,7 @@ MEGABYTE = 1_000_000
 UID = 10001
 
 FLEET = {
-    "trimtab.yaml": fleet_yaml("{name: prod, path: clusters/prod}"),
+    "trimtab.yaml": fleet_yaml("{name: prod, path: clusters/prod}", extra="  hostPools: [{name: web-pool}]\n"),
     **root_files(),
 }
 
@@ -41,6 +41,9 @@ POLICY = {
     "maxReplicas": 10,
     "dryRun": False,
 }
+
+
+AGENT_KEY = ("trimtab", "key", "create", "--org", "acme", "--name", "host-1")
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +118,10 @@ def fleet(tmp_path: Path) -> FleetRepo:
     return repo
 
 
-def documented(command: str) -> list[str]:
-    """The words of a docker command, as docs/server.md shows it to be typed."""
-    page = (PROJECT / "docs/server.md").read_text(encoding="utf-8").replace("\\\n", "")
-    (line,) = (line for line in page.splitlines() if line.startswith(f"docker {command} "))
+def documented(command: str, page: str = "server") -> list[str]:
+    """The words of a docker command, as the page in docs shows it to be typed; ``command``: how it begins, after docker."""
+    text = (PROJECT / f"docs/{page}.md").read_text(encoding="utf-8").replace("\\\n", "")
+    (line,) = (line for line in text.splitlines() if line.startswith(f"docker {command} "))
     return shlex.split(line)[1:]
 
 
@@ -169,6 +172,31 @@ def stop(docker: Docker, container: str) -> float:
     return took
 
 
+def an_agent_runs_in_it(docker: Docker, server: httpx.Client, container: str, home: Path) -> None:
+    """An agent on this engine, run as the docs say but for the paths and the address: it pushes what the server runs as."""
+    key = docker("exec", container, *AGENT_KEY, "--scope", "agents:register", "--scope", "agents:read")
+    (home / "agent.key").write_text(key)
+    words = documented("run -d --name trimtab-agent", "docker")
+    socket = docker.host.removeprefix("unix://")
+    places = {"/var/run/docker.sock:": f"{socket}:", "/etc/trimtab/agent.key:": f"{home}/agent.key:"}
+    for ours, theirs in places.items():
+        (place,) = (number for number, word in enumerate(words) if word.startswith(ours))
+        words[place] = words[place].replace(ours, theirs, 1)
+    words[words.index("--server") + 1] = str(server.base_url)
+    agent = docker("run", "--network", "host", *words[1:])
+
+    @tenacity.retry(stop=tenacity.stop_after_delay(60), wait=tenacity.wait_fixed(0.1), reraise=True)
+    def pushed() -> None:
+        (known,) = server.get("/api/v1/agents", headers={"X-API-Key": key}).json()
+        told = (known["platform"], known["hostname"], known["status"], known["containerCount"])
+        assert told == ("docker", "host-1", "connected", 2), docker.logs(agent)
+
+    pushed()
+    assert stop(docker, agent) < 10
+    assert key not in docker.logs(agent)
+    docker("rm", agent)
+
+
 def in_fleet(*words: str) -> tuple[str, ...]:
     return ("git", "-C", "/srv/fleet.git", *words)
 
@@ -181,7 +209,7 @@ def policies(client: httpx.Client, key: str) -> list[dict[str, Any]]:
 
 # One test, so that one process builds the image, wherever tests run side by side.
 def test_the_image_is_small_and_plain_and_its_volume_keeps_everything(
-    docker: Docker, image: str, fleet: FleetRepo
+    docker: Docker, image: str, fleet: FleetRepo, tmp_path: Path
 ) -> None:
     is_small_and_plain(docker, image)
     can_do_all_that_trimtab_does(docker, image)
@@ -206,6 +234,7 @@ def test_the_image_is_small_and_plain_and_its_volume_keeps_everything(
         assert client.put(path, json=changed, headers={"X-API-Key": key}).status_code == 200
         wait_for(docker, second, "maxReplicas: 12", *in_fleet("show", f"main:{HPA}"))
         assert docker("exec", second, *in_fleet("rev-parse", "main~1")) == head, "the restart alone committed something"
+        an_agent_runs_in_it(docker, client, second, tmp_path)
     assert stop(docker, second) < 10
     docker("rm", second)
 
@@ -231,6 +260,7 @@ def can_do_all_that_trimtab_does(docker: Docker, image: str) -> None:
 
     assert sh("id -u && umask") == f"{UID}\n0022"
     sh("cd /tmp && trimtab init fleet && kubectl kustomize fleet/clusters/demo && trimtab check fleet")
+    assert "--host-pool" in sh("trimtab agent --help")
     sh("ssh -V && python -c 'import psycopg; assert psycopg.pq.__impl__ == \"binary\"'")
     assert sh("command -v apt-get pip pip3 cc gcc perl; true") == ""
     assert sh("find / -xdev -type f -perm /6000 2>/dev/null; true") == ""

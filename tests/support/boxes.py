@@ -59,7 +59,7 @@ def clear(docker: Docker) -> None:
         docker("rm", "--force", "--volumes", *ids)
 
 
-@tenacity.retry(stop=tenacity.stop_after_delay(40), wait=tenacity.wait_fixed(0.05), reraise=True)
+@tenacity.retry(stop=tenacity.stop_after_delay(120), wait=tenacity.wait_fixed(0.05), reraise=True)
 def until(true: Callable[[], object]) -> None:
     """Until it says so."""
     assert true()

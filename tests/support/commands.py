@@ -29,7 +29,7 @@ class CommandServer:
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def order(
-        self, command_id: str, group: str, replicas: int, *, lives: float = 120, **payload: Any
+        self, command_id: str, group: str, replicas: int, *, lives: float = 600, **payload: Any
     ) -> dict[str, Any]:
         """Have a host told to run so many."""
         now = system_clock()
@@ -49,7 +49,7 @@ class CommandServer:
     def answer_to(self, command_id: str, times: int = 1) -> tuple[str, str]:
         """(status, message), once it has come so many times."""
         for attempt in tenacity.Retrying(
-            stop=tenacity.stop_after_delay(40), wait=tenacity.wait_fixed(0.02), reraise=True
+            stop=tenacity.stop_after_delay(120), wait=tenacity.wait_fixed(0.02), reraise=True
         ):
             with attempt:
                 found = [answer[1:] for answer in self.answers if answer[0] == command_id]

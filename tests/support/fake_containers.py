@@ -19,6 +19,7 @@ class FakeContainers:
     known: dict[str, NodeState] = field(default_factory=dict)
     there: dict[ContainerKey, LXCState] = field(default_factory=dict)
     calls: list[tuple[object, ...]] = field(default_factory=list)
+    tasks: dict[ContainerKey, str] = field(default_factory=dict)
     refuses: str = ""
     away: bool = False
     meanwhile: Callable[[], None] | None = None
@@ -75,6 +76,10 @@ class FakeContainers:
     def allocated_memory_mb(self, node: str) -> int:
         self._asked()
         return sum(has.memory_mb for (on, _), has in self.there.items() if on == node and has.status == "running")
+
+    def task_of(self, key: ContainerKey) -> str:
+        self._asked()
+        return self.tasks.get(key, "")
 
     def set_resources(
         self, key: ContainerKey, *, cores: int | None = None, memory_mb: int | None = None, digest: str = ""

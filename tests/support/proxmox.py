@@ -72,7 +72,7 @@ class Pve:
     def clear(self) -> None:
         """As it was at the start."""
         fake = self.fake
-        fake.cts.clear(), fake.vms.clear(), fake.failures.clear(), fake.requests.clear()
+        fake.cts.clear(), fake.vms.clear(), fake.failures.clear(), fake.requests.clear(), fake.tasklog.clear()
         fake.nodes.clear()
         fake.nodes["pve1"] = {"online": True}
         fake.regain_quorum()

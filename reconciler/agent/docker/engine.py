@@ -20,7 +20,8 @@ UNIX: Final = "unix://"
 SOCKET: Final = f"{UNIX}/var/run/docker.sock"
 AWAY_SECONDS: Final = 1.0
 TIMEOUT_SECONDS: Final = 30
-CONNECTIONS: Final = 48
+CONNECTIONS: Final = 136
+"""For as many as statistics ask for at once, and those that a command asks beside."""
 
 
 class EngineAway(RetryLater):

@@ -17,7 +17,7 @@ from reconciler.agent.docker.engine import Engine, EngineRefused, NoContainer
 from reconciler.agent.docker.members import GROUP, HOST_POOL, RUNNING, name_of
 from reconciler.model.observation import GroupContainer
 
-AT_ONCE: Final = 48
+AT_ONCE: Final = 128
 """An engine before Docker 26 answers with the next tick of its own clock, up to a second later: better to wait together."""
 
 FIRST_SECONDS: Final = 1.0

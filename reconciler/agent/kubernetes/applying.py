@@ -21,7 +21,7 @@ from reconciler.agent.kubernetes.memory import RETRY, State, mark_of, newest, ne
 from reconciler.agent.kubernetes.owning import REPLICAS, Path, value_at
 from reconciler.agent.kubernetes.proof import Proofs
 from reconciler.agent.kubernetes.releasing import Releasing
-from reconciler.agent.kubernetes.reporting import Outcome, Reports, Tells
+from reconciler.agent.kubernetes.reporting import Outcome, Reports, Summary, Tells
 from reconciler.agent.kubernetes.snapshot import Snapshot
 from reconciler.agent.link import Desired
 from reconciler.agent.options import KubernetesOptions, Say
@@ -59,7 +59,7 @@ class Applier:
         self._clock, self._say = clock, say
         self._store = Store(cluster, options.namespace, options.cluster, dry_run=options.dry_run)
         self._states: dict[ObjectKey, State] = {}
-        self._reports = Reports(link, clock)
+        self._reports, self._summary = Reports(link, clock), Summary(say, dry_run=options.dry_run)
         self._proofs = Proofs(cluster)
 
     def step(self, desired: Desired, snapshot: Snapshot) -> Outcome:
@@ -100,7 +100,9 @@ class Applier:
     def _outcome(self, revision: str, work: _Pass, roots: tuple[RootStatus, ...], *, complete: bool) -> Outcome:
         objects = tuple(self._status(key, work.snapshot) for key in sorted(self._states))
         changed = complete and not self._dry_run and self._reports.due(revision, objects, roots)
-        return Outcome(revision, objects, roots, complete, changed)
+        outcome = Outcome(revision, objects, roots, complete, changed)
+        self._summary.tell(outcome)
+        return outcome
 
     def _status(self, key: ObjectKey, snapshot: Snapshot) -> ObjectStatus:
         state, record = self._states[key], self._store.inventory.records.get(key)
@@ -243,7 +245,8 @@ class Applier:
             self._say.warning("drifted", object=shown(look.entry.key), what=look.drift)
         if look.sends:
             word = "would apply" if self._dry_run else "applied"
-            self._say.info(word, object=shown(look.entry.key), note=look.note)
+            note = {"note": look.note} if look.note else {}
+            self._say.info(word, object=shown(look.entry.key), **note)
 
 
 def _noted(entry: Entry, known: Record | None, snapshot: Snapshot) -> Record:

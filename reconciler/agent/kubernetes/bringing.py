@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.agent.kubernetes.cluster import Cluster, Conflict
-from reconciler.agent.kubernetes.drift import Owners, differing, fields_drift, object_drift, taken_over
+from reconciler.agent.kubernetes.drift import Owners, differing, fields_drift, object_drift, taken_over, told_apart
 from reconciler.agent.kubernetes.entries import OWNS, POLICY, Entry, shown
 from reconciler.agent.kubernetes.handback import Handback
 from reconciler.agent.kubernetes.inventory import Record
@@ -91,6 +91,7 @@ class Bringing:
         if not differs:
             return Look(entry, record, live, sends=ours != entry.paths)
         owners = self._tried(entry.with_uid(str(live["metadata"]["uid"])))[0] if differs - ours else ()
+        owners = told_apart(live, owners, differs - ours)
         drift = fields_drift(live, entry, record, owners)
         note = "" if drift else taken_over(owners)
         return Look(entry, record, live, sends=True, drift=drift, note=note)

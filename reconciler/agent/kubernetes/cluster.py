@@ -41,6 +41,13 @@ _STRATEGIC: Final = "application/strategic-merge-patch+json"
 _MERGE: Final = "application/merge-patch+json"
 _PAGED_PASSES: Final = 3  # a list that expires as often is then asked for in one piece, which cannot expire
 
+_SINCE: Final = {
+    ("autoscaling/v2", "HorizontalPodAutoscaler"): "1.23",
+    ("batch/v1", "CronJob"): "1.21",
+    ("policy/v1", "PodDisruptionBudget"): "1.21",
+}
+"""The release from which on a kind is served. Source: Kubernetes' deprecated API migration guide."""
+
 
 class ObjectKey(NamedTuple):
     """What names one object in a cluster. ``namespace`` is empty for what belongs to the cluster as a whole."""
@@ -205,10 +212,7 @@ class Cluster:
     def _resource(self, api_version: str, kind: str) -> _Resource:
         known = self._served.get(api_version, {}).get(kind) or self._discover(api_version).get(kind)
         if known is None:
-            raise NoSuchKind(
-                f"the cluster does not serve {kind} of {api_version}",
-                hint="install its CustomResourceDefinition, or write the apiVersion that the cluster serves",
-            )
+            raise NoSuchKind(f"the cluster does not serve {kind} of {api_version}", hint=_how_to_get(api_version, kind))
         return known
 
     def _discover(self, api_version: str) -> dict[str, _Resource]:
@@ -230,6 +234,24 @@ class Cluster:
     def _gone(self, api_version: str, kind: str) -> Exception:
         self._served.pop(api_version, None)
         return NoSuchKind(f"the cluster does not serve {kind} of {api_version} any more")
+
+
+def built_in(api_version: str) -> bool:
+    """Whether a kind is one of Kubernetes' own, and none of a CustomResourceDefinition."""
+    group = api_version.rpartition("/")[0]
+    return "." not in group or group.endswith(".k8s.io")
+
+
+def _how_to_get(api_version: str, kind: str) -> str:
+    """What to do about a kind that is not served."""
+    if not built_in(api_version):
+        return "install its CustomResourceDefinition, or write the apiVersion that the cluster serves"
+    since = _SINCE.get((api_version, kind))
+    return (
+        f"it came with Kubernetes {since}: upgrade the cluster"
+        if since
+        else "write an apiVersion that the cluster serves"
+    )
 
 
 def _root(api_version: str) -> str:

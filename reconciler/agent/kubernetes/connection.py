@@ -30,6 +30,9 @@ TRIES: Final = 4
 LONGEST_WAIT: Final = 10.0
 """Seconds. A Retry-After beyond that is for the next pass."""
 
+_CERTIFICATE: Final = "check certificate-authority and server in the kubeconfig"
+_NO_ANSWER: Final = "the agent tries again; check that it runs, and server in the kubeconfig"
+
 Load = Callable[[], Configuration]
 
 
@@ -44,6 +47,8 @@ def load(kubeconfig: str, context: str) -> Configuration:
 
     :raises Stalled: when there is none, or it cannot be read
     """
+    if kubeconfig and not Path(kubeconfig).expanduser().is_file():
+        raise Stalled(f"no way to a cluster: there is no file {kubeconfig}", hint="check --kubeconfig")
     configuration = Configuration()
     named = kubeconfig or os.environ.get("KUBECONFIG", "")
     try:
@@ -163,7 +168,7 @@ def _away(error: Exception, host: str) -> Unreachable:
     return Unreachable(
         f"the API server at {host} does not answer: {str(error).rsplit(': ', 1)[-1] or type(error).__name__}",
         after_seconds=1,
-        hint="check certificate-authority and server in the kubeconfig" if certificate else "",
+        hint=_CERTIFICATE if certificate else _NO_ANSWER,
     )
 
 

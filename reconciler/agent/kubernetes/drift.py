@@ -5,7 +5,17 @@ from typing import Any
 
 from reconciler.agent.kubernetes.entries import Entry
 from reconciler.agent.kubernetes.inventory import Record
-from reconciler.agent.kubernetes.owning import HANDBACK, Path, dotted, holds, owned_paths, owners_of, same, value_at
+from reconciler.agent.kubernetes.owning import (
+    HANDBACK,
+    MANAGER,
+    Path,
+    dotted,
+    holds,
+    owned_paths,
+    owners_of,
+    same,
+    value_at,
+)
 
 Json = Mapping[str, Any]
 Owners = tuple[tuple[str, str], ...]
@@ -71,6 +81,16 @@ def taken_over(owners: Owners) -> str:
 def dotted_field(field: str) -> str:
     """A field of a conflict, written like a path: list items by their bare name."""
     return field.lstrip(".").replace('[name="', ".").replace('"]', "")
+
+
+def told_apart(live: Json, owners: Owners, paths: Iterable[Path]) -> Owners:
+    """``owners``, or what the object itself says of ``paths`` where a conflict names one field again and again.
+
+    Older API servers (1.20) do that in place of naming each of several fields of one map.
+    """
+    if len(set(owners)) == len(owners):
+        return owners
+    return tuple((owner, dotted(path)) for path in sorted(paths) for owner in owners_of(live, path) if owner != MANAGER)
 
 
 def _who(live: Json, path: Path) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from reconciler.agent.kubernetes.cluster import Cluster, Conflict, ObjectKey
+from reconciler.agent.kubernetes.cluster import Cluster, Conflict, ObjectKey, built_in
 from reconciler.agent.kubernetes.entries import Entry, shown
 from reconciler.agent.kubernetes.owning import (
     HANDBACK,
@@ -105,9 +105,8 @@ class Handback:
         key = ObjectKey.of(live)
         metadata = {"uid": _uid(live)}  # another object of that name is not what was meant: 409
         body = {"metadata": metadata, **part_of(live, values)}
-        return self.cluster.patch(
-            key, body, strategic=_built_in(key.api_version), manager=HANDBACK, dry_run=self.dry_run
-        )
+        strategic = built_in(key.api_version)  # a CustomResourceDefinition has no merge keys
+        return self.cluster.patch(key, body, strategic=strategic, manager=HANDBACK, dry_run=self.dry_run)
 
     def _base_of(self, key: ObjectKey, paths: frozenset[Path]) -> Base:
         capacity = _capacity(paths)
@@ -215,12 +214,6 @@ def _is_capacity(path: Path) -> bool:
     if len(path) == 3 and path[0] == "spec" and path[1] in ("hard", "limits"):
         return True
     return len(path) > 3 and path[-3] == "resources" and path[-2] in _SIZES
-
-
-def _built_in(api_version: str) -> bool:
-    """Whether the API server knows the kind's merge keys: a CRD takes no strategic merge patch."""
-    group = api_version.rpartition("/")[0]
-    return "." not in group or group.endswith(".k8s.io")
 
 
 def _uid(live: Json) -> str:

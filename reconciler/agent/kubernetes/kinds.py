@@ -156,6 +156,8 @@ class Listing:
                 next=f"allow the verb list on {kind.resource} in the agent's ClusterRole",
             )
         elif not kind.optional:
-            self._say.warning(f"{kind.resource} is left out: the cluster does not serve it", error=error.message)
+            self._say.warning(
+                f"{kind.resource} is left out: the cluster does not serve it", error=error.message, next=error.hint
+            )
         else:
             trouble.said = ""  # an add-on that is not installed is nothing to speak of, nor when it is there one day

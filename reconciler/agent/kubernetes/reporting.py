@@ -1,10 +1,12 @@
-"""What the server is told of a step, and when."""
+"""What the server and the log are told of a step, and when."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from reconciler.agent.options import Say
 from reconciler.clock import Clock
 from reconciler.model.agent import ObjectStatus, RootStatus
 
@@ -52,3 +54,44 @@ class Reports:
         self._link.report(outcome.revision, outcome.objects, outcome.roots)
         self._told, self._at = (outcome.revision, outcome.objects, outcome.roots), self._clock()
         return True
+
+
+class Summary:
+    """Says in the log what came of each revision: once, and again when something of it has changed."""
+
+    def __init__(self, say: Say, *, dry_run: bool) -> None:
+        self._say, self._dry_run = say, dry_run
+        self._brought: tuple[str, dict[str, int]] | None = None
+        self._roots: dict[str, tuple[str, bool, str, str]] = {}
+
+    def tell(self, outcome: Outcome) -> None:
+        """Nothing is said of a step in which not everything had its turn."""
+        if not outcome.complete:
+            return
+        counts = dict(sorted(Counter(str(one.status) for one in outcome.objects).items()))
+        brought = (outcome.revision, counts)
+        if brought != self._brought and (counts or not outcome.roots):
+            self._brought = brought
+            partly = " in part" if counts.get("failed") else ""
+            self._say.info(
+                f"the cluster {'would be' if self._dry_run else 'is'} as Git says{partly}",
+                revision=outcome.revision[:12],
+                **counts,
+            )
+        for root in outcome.roots:
+            self._tell_root(root)
+
+    def _tell_root(self, root: RootStatus) -> None:
+        now = (root.revision, root.synced, root.health, root.message)
+        if self._roots.get(root.path) == now:
+            return
+        self._roots[root.path] = now
+        level = self._say.warning if root.health in ("degraded", "missing") else self._say.info
+        told = {"by": root.source, "revision": root.revision[:12], "message": root.message}
+        level(
+            f"root of {root.sync}",
+            path=root.path,
+            synced=root.synced,
+            health=root.health,
+            **{name: text for name, text in told.items() if text},
+        )

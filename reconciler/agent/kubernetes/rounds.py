@@ -68,21 +68,24 @@ class Rounds(Generic[Result]):
         self._changed = threading.Condition()
         self._newest: _Look | None = None
         self._ending = False
-        parts = (
-            Part(what, say, Pace(threading.Event()))
+        among: set[str] = set()
+        self._parts = [
+            Part(what, say, Pace(threading.Event()), among)
             for what in ("listing the cluster", "push", "pulling the desired state", "applying", "reporting")
-        )
-        self._looking, self._pushing, self._pulling, self._applying, self._reporting = parts
+        ]
+        self._looking, self._pushing, self._pulling, self._applying, self._reporting = self._parts
 
     def once(self) -> None:
         """One round, one part after the other; :raises: what went wrong first, after all were tried."""
+        for part in self._parts:
+            part.again = False
         look = self._look()
         if look is not None:
             self._push(look)
         desired = self._pulling.tried(self._link.desired)
         if desired is not None and look is not None:
             self._apply_and_report(desired, look.observed.snapshot)
-        for part in (self._looking, self._pushing, self._pulling, self._applying, self._reporting):
+        for part in self._parts:
             if part.error is not None:
                 raise part.error
 

@@ -99,8 +99,9 @@ def test_a_server_that_is_away_is_for_later_and_found_again(double: KubeDouble, 
     assert cluster.get(WEB) is not None
     double.down()
     try:
-        with pytest.raises(Unreachable, match="does not answer"):
+        with pytest.raises(Unreachable, match="does not answer") as raised:
             cluster.get(WEB)
+        assert "server in the kubeconfig" in raised.value.hint
     finally:
         double.up()
     assert cluster.get(WEB) is not None
@@ -164,6 +165,15 @@ def test_kinds_are_discovered_once_and_again_when_one_is_missing(double: KubeDou
     assert list(cluster.list("argoproj.io/v1alpha1", "Rollout")) == []
     assert [each.verb for each in double.requests] == ["list"]
     double.uninstall("argoproj.io/v1alpha1", "Rollout")
+
+
+def test_a_kind_that_an_old_kubernetes_lacks_is_said_to_come_with_a_newer_one(
+    double: KubeDouble, cluster: Cluster
+) -> None:
+    double.uninstall("autoscaling/v2", "HorizontalPodAutoscaler")
+    with pytest.raises(NoSuchKind) as raised:
+        list(cluster.list("autoscaling/v2", "HorizontalPodAutoscaler"))
+    assert "1.23" in raised.value.hint and "CustomResourceDefinition" not in raised.value.hint
 
 
 def test_a_kind_that_goes_away_is_noticed(double: KubeDouble, cluster: Cluster) -> None:
@@ -295,8 +305,9 @@ def test_a_kubeconfig_that_cannot_be_read_says_what_to_do(tmp_path: Path, text: 
 
 
 def test_a_kubeconfig_that_is_not_there_says_so(tmp_path: Path) -> None:
-    with pytest.raises(Stalled, match="no way to a cluster"):
-        Cluster.open(kubeconfig=str(tmp_path / "nothing"))
+    file = tmp_path / "nothing"
+    with pytest.raises(Stalled, match=f"no way to a cluster: there is no file {file}"):
+        Cluster.open(kubeconfig=str(file))
 
 
 def test_a_certificate_that_does_not_verify_names_what_to_check(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_the_evidence_says_what_happened_when_and_after_what() -> None:
         "3 OOM kills of prod/checkout-api server between 10:02 and 10:09 UTC, after its memory limit went 1Gi → 400Mi"
     )
     assert said(LESS_MEMORY, at(-20, oom_kills=1), at(2, oom_kills=1), at(2.5, oom_kills=1)) == (
-        "2 OOM kills of prod/checkout-api server at 10:02 UTC (1 in the same time before), "
+        "2 OOM kills of prod/checkout-api server at 10:02 UTC (1 in the 30 minutes before), "
         "after its memory limit went 1Gi → 400Mi"
     )
     new_limit = change(edit("limits/memory", None, "400Mi"))

@@ -2,7 +2,7 @@
 
 import io
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -15,7 +15,10 @@ from reconciler.model.change import Change, Decision, Proposal, Subject, Verdict
 from reconciler.model.recommendation import ContainerRecommendation
 from reconciler.model.workload import Resources
 from reconciler.report.passes import counted, held_table, landed_table
+from reconciler.report.progress import landed_table as progress_table
+from reconciler.report.progress import roots_table
 from reconciler.report.recommendations import recommendation_table
+from reconciler.report.status import ChangeProgress, RootProgress
 from support.declared import workload
 
 NOW = datetime(2026, 6, 17, 10, tzinfo=UTC)
@@ -94,6 +97,52 @@ def test_reasons_of_held_changes_are_whole_in_a_narrow_terminal() -> None:
     text = shown(held_table([change("Turn down namespace dev", reason)]), 60)
     for word in reason.split():
         assert word in text
+
+
+def progress(message: str) -> ChangeProgress:
+    return ChangeProgress(
+        id="1",
+        summary="Right-size 9 workloads in prod-eu-west-1/shop, save $31.20/month",
+        cluster="prod-eu-west-1",
+        subject="rightsize",
+        state="reverted",
+        commit="0123456789abcdef",
+        committed_at=NOW,
+        synced_at=NOW + timedelta(minutes=1),
+        healthy_at=NOW + timedelta(minutes=2),
+        message=message,
+    )
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_what_became_of_changes_is_read_line_by_line_in_a_narrow_terminal(width: int) -> None:
+    message = "taken back by the guard: 3 OOM kills of [shop]/web server, after its memory limit went 4Gi → 924Mi"
+    lines = shown(progress_table([progress(message)]), width).splitlines()
+    assert len(lines) <= 10, "a change is a few lines, not a word or a letter in each"
+    assert lines[2].startswith("0123456789  committed 2026-06-17 10:00 UTC  Right-size 9")
+    for step in ("synced    2026-06-17 10:01 UTC", "healthy   2026-06-17 10:02 UTC"):
+        assert any(step in line for line in lines)
+    assert all(word in "\n".join(lines) for word in ("reverted:", "[shop]/web", "924Mi"))
+
+
+def test_what_clusters_run_fits_eighty_columns() -> None:
+    root = RootProgress(
+        cluster="prod-eu-west-1",
+        root="clusters/prod-eu-west-1",
+        sync="argocd",
+        by="Application argocd/prod",
+        revision="3f2a91c0d4e5b6a7980123456789abcdef012345",
+        since=NOW,
+        reported_at=NOW,
+        health="degraded",
+        message="Application argocd/prod is degraded: web: no quota",
+    )
+    lines = shown(roots_table([root]), 80).splitlines()
+    assert len(lines) <= 6
+    assert lines[2].startswith("prod-eu-west-1           3f2a91c0d4            degraded: Application")
+    assert lines[3].startswith("clusters/prod-eu-west-1  2026-06-17 10:00 UTC  ")
+    unreported = root.model_copy(update={"revision": "", "since": None, "health": "unknown", "message": "nobody yet"})
+    assert "–" in shown(roots_table([unreported]), 80)
 
 
 @settings(max_examples=50)

@@ -49,6 +49,15 @@ def test_what_grew_with_a_push_has_its_instant(engine: Engine) -> None:
     assert WatchedStore(engine).incidents(["prod", "other"], set(), AT) == []
 
 
+def test_a_kill_that_an_agent_sees_again_after_its_restart_is_no_new_one(engine: Engine) -> None:
+    push(engine, 0)
+    push(engine, 1, restartCount=2, oomKills=2)
+    push(engine, 30, restartCount=2, oomKills=1)  # started anew, it knows how the container has ended last
+    push(engine, 31, restartCount=2, oomKills=0)
+    push(engine, 32, restartCount=3, oomKills=1)
+    assert told(engine) == [(1, "p1", 2, 2, 0), (32, "p1", 1, 1, 0)]
+
+
 def test_pushes_without_incidents_write_nothing(engine: Engine) -> None:
     for minute in range(5):
         push(engine, minute, cpuMillicores=5, throttledPercent=10)
@@ -86,9 +95,14 @@ def test_a_change_is_watched_once(engine: Engine) -> None:
     assert not store.begin(watch.model_copy(update={"begins": AT + timedelta(hours=1)}))
     assert store.open("f") == (watch,)
     assert store.open("other") == ()
-    store.close(watch, "reverted", "because")
+    noted = watch.model_copy(update={"evidence": "because", "overtaken": frozenset({"a.yaml#x"})})
+    store.note(noted)
+    assert store.open("f") == (noted,)
+    store.close(noted, "reverted")
     assert store.open("f") == ()
-    assert store.find("c1") == watch.model_copy(update={"outcome": "reverted", "evidence": "because"})
+    store.note(watch)
+    assert store.find("c1") == noted.model_copy(update={"outcome": "reverted"})
+    assert store.of(["c1", "c2"]).keys() == {"c1"}
     assert not store.begin(watch)
     assert store.is_known("c1") and not store.is_known("c2")
     later = Watch(change_id="c2", fleet="f", begins=AT + timedelta(days=91))

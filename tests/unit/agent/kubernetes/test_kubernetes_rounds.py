@@ -178,6 +178,15 @@ def test_pushes_that_are_refused_do_not_keep_anything_from_being_applied(world: 
     assert sum("push" in line["event"] for line in log) == 1
 
 
+def test_what_is_the_matter_with_several_parts_is_said_once(world: World) -> None:
+    refused = Refused("cannot register: the key was revoked", hint="make another")
+    world.server.errors |= {"register": refused, "push": refused, "desired": refused}
+    with capture_logs() as log, pytest.raises(Refused):
+        world.rounds.once()
+    (line,) = (line for line in log if line.get("error") == "cannot register: the key was revoked")
+    assert line["next"] == "make another" and "retry_in" not in line, "there is no other try"
+
+
 def test_a_cluster_that_is_away_is_looked_at_again_and_the_server_still_hears_of_the_agent(world: World) -> None:
     world.cluster.error = Unreachable("connection refused", after_seconds=0)
     with world.running():

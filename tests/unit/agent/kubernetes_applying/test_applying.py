@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from reconciler.agent.kubernetes.cluster import Conflict
 from reconciler.errors import RetryLater, TrimtabError
 from support.kube_applying import HPA, INVENTORY, World, cpu_of, fields, hpa, requests, web, world
 
@@ -108,6 +110,48 @@ def test_an_hpa_of_ours_that_somebody_changes_or_deletes_is_put_back(fresh: Worl
 def test_the_first_taking_of_a_persons_value_is_applied_and_names_the_owner(fresh: World) -> None:
     (told,) = fresh.round(requests("250m")).objects
     assert told.status == "applied" and "kubectl" in told.message and "requests.cpu" in told.message
+
+
+class OneNameForAll:
+    """An API server of 1.20: a conflict about several fields names the last of them several times."""
+
+    def __init__(self, cluster: Any) -> None:
+        self._cluster = cluster
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cluster, name)
+
+    def apply(self, *args: Any, **more: Any) -> Any:
+        try:
+            return self._cluster.apply(*args, **more)
+        except Conflict as conflict:
+            owners = conflict.owners[-1:] * len(conflict.owners)
+            raise Conflict(conflict.message, owners=owners) from None
+
+
+def test_each_field_that_was_a_persons_is_named_where_the_api_server_does_not(fresh: World) -> None:
+    fresh.restarted(OneNameForAll(fresh.cluster))
+    sized = requests("250m")
+    sized["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["memory"] = "99Mi"
+    (told,) = fresh.round(sized).objects
+    assert "requests.cpu" in told.message and "requests.memory were owned by kubectl, now by Trimtab" in told.message
+
+
+def test_the_log_says_once_for_each_revision_what_came_of_it(fresh: World) -> None:
+    def said(*manifests: dict[str, Any], revision: str) -> list[dict[str, Any]]:
+        with capture_logs() as log:
+            fresh.round(*manifests, revision=revision)
+        return [{**line, "log_level": ""} for line in log if "revision" in line]
+
+    one, other = "a" * 40, "b" * 40
+    assert said(requests("250m"), revision=one) == [
+        {"event": "the cluster is as Git says", "revision": "a" * 12, "applied": 1, "log_level": ""}
+    ]
+    assert said(requests("250m"), revision=one) == []
+    absent = requests("250m")
+    absent["metadata"]["name"] = "late"
+    (line,) = said(requests("250m"), absent, revision=other)
+    assert line["event"] == "the cluster is as Git says in part" and (line["applied"], line["failed"]) == (1, 1)
 
 
 def test_an_object_that_is_not_there_is_never_made_out_of_fields_and_is_set_when_it_comes(fresh: World) -> None:
