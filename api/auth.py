@@ -58,6 +58,8 @@ class Principal:
     name: str
     scopes: frozenset[str]
     clusters: tuple[str, ...] = ()
+    key: str = ""
+    """Id of the key; empty for a user."""
 
     def sees(self, cluster: str | None, cluster_id: str = "") -> bool:
         """Whether a cluster is within reach; what is in no cluster is so only without an allowlist."""
@@ -124,6 +126,7 @@ class Porter:
         )
         self._keys: Recent[str, tuple[Principal, datetime]] = Recent(_KEPT)
         self._agents: Recent[str, tuple[Agent, datetime]] = Recent(_KEPT)
+        self._standing: Recent[str, tuple[bool, datetime]] = Recent(_KEPT)
         self._once_good: Recent[str, bool] = Recent(_KEPT)
         self._threads = anyio.CapacityLimiter(_LOOKUPS_AT_ONCE)
 
@@ -169,7 +172,8 @@ class Porter:
         """The agent of that id, by its own token, within the rate limit."""
         try:
             now = self._server.clock()
-            named, organization = self._server.tokens.agent(_agent_token(request), now)
+            token = _agent_token(request)
+            named, organization = self._server.tokens.agent(token, now)
             request.scope["state"].update(organization=organization, principal=named, routine=True)
             self._limits.count("agent", named)
             if named != agent_id:
@@ -179,6 +183,7 @@ class Porter:
                 agent = await anyio.to_thread.run_sync(self._look_up_agent, agent_id, limiter=self._threads)
             if agent.organization != organization:
                 raise _gone()
+            await self._check_key(self._server.tokens.key_of(token), now)
         except Unauthorized as error:
             raise self._failed(error, _address(request)) from None
         return agent
@@ -195,6 +200,26 @@ class Porter:
             raise _gone()
         self._agents.put(agent_id, (agent, self._server.clock()))
         return agent
+
+    async def _check_key(self, key_id: str, now: datetime) -> None:
+        """:raises Lapsed: when the key was revoked that an agent has registered with; its token ends with it."""
+        if not key_id:
+            return
+        stands = _fresh(self._standing.get(key_id), now)
+        if stands is None:
+            stands = await anyio.to_thread.run_sync(self._look_up_standing, key_id, limiter=self._threads)
+        if not stands:
+            raise Lapsed("the key that the agent registered with was revoked: register again with another")
+
+    def _look_up_standing(self, key_id: str) -> bool:
+        try:
+            stands = self._server.stores.keys.stands(key_id)
+        except RetryLater:
+            if known := _fresh(self._standing.get(key_id), self._server.clock(), WHILE_AWAY):
+                return known
+            raise
+        self._standing.put(key_id, (stands, self._server.clock()))
+        return stands
 
     def forget_agent(self, agent_id: str) -> None:
         """To be called when an agent was deleted or registered anew: its next request looks it up again."""
@@ -279,7 +304,8 @@ class ThisAgent(SecurityBase):
     async def __call__(self, agent_id: str, request: Request) -> Agent:
         """The agent as it was at most :data:`REMEMBERED` ago, or :data:`WHILE_AWAY` where the database cannot tell.
 
-        :raises Unauthorized: without a token, with one that has expired or is none of ours, or when the agent was deleted.
+        :raises Unauthorized: without a token, with one that has expired or is none of ours, or when the agent was deleted, or
+            the key that it registered with was revoked.
         :raises Forbidden: with another agent's token. :raises TooManyRequests: over the rate limit.
         """
         return await porter_of(request).agent(request, agent_id)
@@ -297,7 +323,7 @@ def identify(secret: str, server: Server) -> Principal:
         key = server.stores.keys.find(secret)
         if key is None:
             raise Unauthorized("the key is not valid, or was revoked")
-        return Principal(key.id, key.organization, key.name, frozenset(key.scopes), key.clusters)
+        return Principal(key.id, key.organization, key.name, frozenset(key.scopes), key.clusters, key.id)
     if _is_agents(secret, server):
         raise Forbidden("this is an agent's token: it is good for that agent's own routes only; use a key here")
     claims = server.tokens.user(secret, server.clock())

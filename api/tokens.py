@@ -87,11 +87,11 @@ class Tokens:
 
     def __init__(self, secret: str, *, user_secret: str = "", jwks: jwt.PyJWKClient | None = None) -> None:
         self._secret, self._user_secret, self._jwks = secret, user_secret, jwks
-        self._read: Recent[str, tuple[str, str, float]] = Recent(_KEPT_TOKENS)
+        self._read: Recent[str, tuple[str, str, float, str]] = Recent(_KEPT_TOKENS)
         self._jwks_away_at: float | None = None
 
-    def for_agent(self, agent_id: str, organization: str, now: datetime) -> str:
-        """A token that only this agent's routes take, for an hour."""
+    def for_agent(self, agent_id: str, organization: str, now: datetime, *, key: str = "") -> str:
+        """A token that only this agent's routes take, for an hour; ``key``: id of the key that it registered with."""
         claims = {
             "iss": _ISSUER,
             "aud": _AUDIENCE,
@@ -99,6 +99,7 @@ class Tokens:
             "org_id": organization,
             "iat": int(now.timestamp()),
             "exp": int((now + LIFETIME).timestamp()),
+            **({"key": key} if key else {}),
         }
         return jwt.encode(claims, self._secret, algorithm=_SHARED)
 
@@ -111,22 +112,32 @@ class Tokens:
 
         :raises Unauthorized: when the token is none of ours; :class:`~api.errors.Lapsed` when it has expired.
         """
-        known = self._read.get(token)
-        if known is None:
-            known = self._agent(token)
-            self._read.put(token, known)
-        agent_id, organization, expires = known
+        agent_id, organization, expires, _ = self._known(token)
         if expires <= now.timestamp():
             self._read.drop(token)
             raise Lapsed("the agent token has expired: register again to get a new one")
         return agent_id, organization
 
-    def _agent(self, token: str) -> tuple[str, str, float]:
+    def key_of(self, token: str) -> str:
+        """Id of the key that the agent of a valid token registered with; empty where it was a user's token.
+
+        :raises Unauthorized: when the token is none of ours.
+        """
+        return self._known(token)[3]
+
+    def _known(self, token: str) -> tuple[str, str, float, str]:
+        known = self._read.get(token)
+        if known is None:
+            known = self._agent(token)
+            self._read.put(token, known)
+        return known
+
+    def _agent(self, token: str) -> tuple[str, str, float, str]:
         try:
             claims = jwt.decode(
                 token, self._secret, algorithms=[_SHARED], audience=_AUDIENCE, issuer=_ISSUER, options=_AGENT_CLAIMS
             )
-            return str(claims["sub"]), str(claims["org_id"]), float(claims["exp"])
+            return str(claims["sub"]), str(claims["org_id"]), float(claims["exp"]), str(claims.get("key", ""))
         except (jwt.InvalidTokenError, ValueError, TypeError):
             raise Unauthorized("the agent token is not valid: register again to get one") from None
 

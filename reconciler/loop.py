@@ -20,6 +20,7 @@ from reconciler.steps import (
     guarding,
     landing,
     lxc_actuating,
+    lxc_resting,
     policy_states,
     proofs,
     proving,
@@ -85,7 +86,7 @@ def _attempt(house: House) -> Pass:
     inputs = resting.inputs_version(house)
     guarded = guarding.guard(house, _fetch(house, timings))
     head = guarded.head
-    if not lxc_actuating.never_rests(house) and (rested := resting.unchanged(house, head, timings)):
+    if (rested := resting.unchanged(house, head, timings)) and lxc_resting.stands(house, head):
         actuating.actuate_again(house, head)
         taking_back.take_back(house, lxc_actuating.actuate_again(house, head))
         return rested
@@ -106,6 +107,7 @@ def _attempt(house: House) -> Pass:
         proofs.prove_newest(house, worked.scene.state.fleet.clusters)
         policy_states.keep_states(house, worked)
         recommending.keep_recommendations(house, worked)
+        lxc_resting.keep(house, worked.scene, worked.outlooks)
     return resting.remember(house, lxc_actuating.told(house, found), worked.scene, inputs)
 
 

@@ -20,9 +20,14 @@ Reader = Annotated[Principal, Depends(needs("agents:read"))]
 Writer = Annotated[Principal, Depends(needs("agents:write"))]
 
 
+NOTICE = "Trimtab-Notice"
+"""A header: what keeps the agent from being of use, for whoever reads its log."""
+
+
 @router.post("/register", summary="Register an agent", responses=documented(400, 401, 403, 503))
 def register(
     request: Request,
+    response: Response,
     body: Annotated[Registration, Body(openapi_examples=REGISTRATION_EXAMPLES)],
     principal: Registrar,
     server: HasServer,
@@ -44,7 +49,9 @@ def register(
         at=server.clock(),
     )
     porter_of(request).forget_agent(agent.id)
-    token = server.tokens.for_agent(agent.id, principal.organization, server.clock())
+    token = server.tokens.for_agent(agent.id, principal.organization, server.clock(), key=principal.key)
+    if docker and (notice := _unknown_pool(server, agent)):
+        response.headers[NOTICE] = notice
     return Registered(agent_id=agent.id, token=token, token_expires_in=int(LIFETIME.total_seconds()))
 
 
@@ -98,6 +105,18 @@ def _refuse_out_of_reach(
         raise Forbidden(f"the key is for other clusters than {cluster or host_pool!r}", field="cluster")
     if before is not None and not _sees(server, principal, before):
         raise Forbidden("an agent of these names is registered for a cluster that the key is not for", field="name")
+
+
+def _unknown_pool(server: Server, agent: Agent) -> str:
+    """What to say where no fleet repo declares the agent's host pool. Nothing while none could be read: who knows."""
+    pools = sorted({pool.name for _, fleet in server.fleets(agent.organization) for pool in fleet.host_pools})
+    if not server.of(agent.organization) or agent.host_pool in pools:
+        return ""
+    there = f"there is {', '.join(pools)}" if pools else "there is none yet"
+    return (
+        f"no fleet repo declares the host pool {agent.host_pool!r} ({there}), so that nothing is done on this host: "
+        "check --host-pool, or name it under spec.hostPools of trimtab.yaml"
+    )
 
 
 def _sees(server: Server, principal: Principal, agent: Agent) -> bool:

@@ -69,7 +69,8 @@ def created_at(change: Change) -> datetime:
 
 
 def _times(recorded: Recorded) -> dict[str, datetime]:
-    """When it came into the states that are on record. A superseded change has no instant of its own for that."""
+    """When it came into the states that are on record, the first one first. A superseded change has no instant of its own
+    for that."""
     change = recorded.change
     times = {"proposed": created_at(change)}
     if recorded.landed_at is not None:
@@ -77,4 +78,5 @@ def _times(recorded: Recorded) -> dict[str, datetime]:
     if change.state not in ("proposed", "superseded", *times):
         times[change.state] = recorded.since
     known = {"synced": change.synced_at, "applied": change.applied_at, "healthy": change.healthy_at}
-    return times | {name: at for name, at in known.items() if at is not None}
+    times |= {name: at for name, at in known.items() if at is not None}
+    return dict(sorted(times.items(), key=lambda item: item[1]))

@@ -80,6 +80,7 @@ class _Identity:
     agent: str = ""
     token: str = ""
     push_interval: float = PUSH_SECONDS
+    notice: str = ""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -151,6 +152,10 @@ class Link:
                 known.push_interval = min(max(float(told.get("pushIntervalSeconds", PUSH_SECONDS)), 1.0), 300.0)
             say = log.debug if self.pulse.ready else log.info
             say("registered", agent=agent, server=self.url, push_seconds=known.push_interval)
+            notice = answer.headers.get("Trimtab-Notice", "")
+            if notice and notice != known.notice:
+                log.warning("the server has a notice", notice=notice)
+            known.notice = notice
             self.pulse.ready = True
 
     def push(self, lists: Mapping[str, Sequence[Mapping[str, Any]]], at: datetime) -> None:

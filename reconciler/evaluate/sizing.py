@@ -134,6 +134,7 @@ def _recommendation(
         usage=usage,
         why={resource: _joined(one, notes.get(resource, "")) for resource, one in by.items()},
         notes={resource: found for resource, one in changed.items() if (found := _noted(one, notes.get(resource, "")))},
+        refused={resource: one.refused for resource, one in by.items() if one.refused},
         replicas=replicas,
         oom_kills=oom.oom_kills if oom is not None else 0,
         restarts=oom.restarts if oom is not None else 0,

@@ -31,7 +31,7 @@ class Case(NamedTuple):
 class Outcome(NamedTuple):
     """Millicores or bytes, old and new. ``changed``: the new ones are to be written; a difference under the minimum
     change is only shown. ``summary``: the history that was looked at. ``notes``: those parts of ``why`` that are about what
-    is written, and not made of usage."""
+    is written, and not made of usage. ``refused``: what stands against writing it."""
 
     old: int | None
     old_limit: int | None
@@ -41,6 +41,7 @@ class Outcome(NamedTuple):
     why: str
     summary: UsageSummary | None
     notes: tuple[str, ...] = ()
+    refused: str = ""
 
     @staticmethod
     def unchanged(current: Current, why: str, summary: UsageSummary | None) -> "Outcome":
@@ -48,7 +49,7 @@ class Outcome(NamedTuple):
 
     def held(self, why: str) -> "Outcome":
         """The same as it is today, for the reason ``why``."""
-        return self._replace(new=self.old, new_limit=self.old_limit, changed=False, why=why, notes=())
+        return self._replace(new=self.old, new_limit=self.old_limit, changed=False, why=why, notes=(), refused="")
 
     @property
     def falls(self) -> bool:
@@ -71,7 +72,7 @@ def decided(case: Case, wanted: Demand, fitted: Fitted, why: str, *, summary: Us
             )
     refused = _refused(case, fitted)
     if refused:
-        return Outcome.unchanged(current, f"{why}; {move}, {refused}", summary)
+        return Outcome.unchanged(current, f"{why}; {move}, {refused}", summary)._replace(refused=refused)
     changed = f"{why}; {move}" + (f" ({forced})" if forced and forced != NOT_SET else "")
     if case.workload.key.kind in IMMUTABLE:
         changed += f"; {IMMUTABLE[case.workload.key.kind]}"

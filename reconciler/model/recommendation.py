@@ -20,6 +20,7 @@ class ContainerRecommendation(Model):
     ``changes``: resources whose change is worth proposing (at or above the minimum change, not refused, not left alone);
     ``why`` tells how each figure came about, and why it is not written where it is not. ``notes``: of a resource that changes,
     what beside its usage moved a value or speaks against it (an OOM kill, a LimitRange, a quota, old samples); each is in ``why``.
+    ``refused``: of a resource that would change, by whom it was refused.
     ``saving_monthly`` is for all replicas; negative when the recommendation costs more.
     """
 
@@ -34,6 +35,7 @@ class ContainerRecommendation(Model):
     usage: dict[Resource, UsageSummary] = {}
     why: dict[Resource, str] = {}
     notes: dict[Resource, tuple[str, ...]] = {}
+    refused: dict[Resource, str] = {}
     replicas: int = 1
     oom_kills: int = 0
     restarts: int = 0

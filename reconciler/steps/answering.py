@@ -41,12 +41,12 @@ def record_answer(
 
 
 def _settle(stores: Stores, change: Change, at: datetime) -> None:
-    """Failed while one host says so; applied once all that were told something have done it."""
+    """Failed while one host says so; applied once all that were told something have done it, and no less so later."""
     told = stores.commands.of_change(change.id)
     failed = next((one for one in told if one.answer == "failed"), None)
-    if failed is not None:
+    if failed is not None and change.applied_at is None:
         stores.changes.came_out(change.id, "failed", failure=said(failed), at=at)
-    elif told and all(one.answer == "succeeded" for one in told):
+    elif failed is None and told and all(one.answer == "succeeded" for one in told):
         stores.changes.came_out(change.id, "applied", healthy=True, at=at)
 
 

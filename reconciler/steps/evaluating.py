@@ -109,6 +109,7 @@ def actions_phase(house: House, scene: Scene) -> Evaluated:
     ]
     downs, notes = _turndowns(house, scene, usable, index)
     notes += [f"action {a.name}: {said}" for a in usable if (said := parse_filter(a.filter).caution)]
+    notes += sizing.refused_notes(sized.recommendations) if scene.refusals else []
     winners, lost = one_winner_per_field([*requests, *(p for q in quotas for p in q.proposals), *downs])
     return Evaluated(
         proposals=tuple(_with_run(scene, p) for p in winners),

@@ -28,7 +28,7 @@ from reconciler.steps.lxc_containers import lxc_policies, nodes_of, policies_by_
 from reconciler.steps.lxc_states import ContainerState, Looked, container_states, keep_look, last_look
 from reconciler.steps.lxc_turns import Busy
 from reconciler.steps.lxc_watch import Pauses, look_again
-from reconciler.steps.scene import read_fleet_of
+from reconciler.steps.scene import Scene, read_fleet_of
 from reconciler.steps.view import View
 
 _SOON = timedelta(seconds=10)
@@ -88,10 +88,22 @@ def told(house: House, found: Pass) -> Pass:
     return found.model_copy(update={"notes": tuple(dict.fromkeys((*found.notes, *notes)))})
 
 
-def never_rests(house: House) -> bool:
-    """Whether containers are watched: nobody says when what they use has changed, so that every pass looks."""
+def watches(house: House) -> bool:
+    """Whether policies watch containers: nobody says when what they use has changed, so that it is looked at again."""
     looked = last_look(house)
     return looked is not None and looked.watches
+
+
+def drifted(house: House, scene: Scene) -> bool:
+    """Whether a container that had what its file says has it no more."""
+    containers, _ = read_containers(scene.view, scene.state, keeps=house.keeps_lxc_node)
+    nodes = nodes_of(house, scene.state, containers.files)
+    for key, known in container_states(house).items():
+        file, node = containers.files.get(key), nodes.get(key[0])
+        seen = node.newest(key[1]) if node is not None else None
+        if known.settled and file is not None and seen is not None and _differs(file, seen):
+            return True
+    return False
 
 
 def _watches(house: House, state: FleetState) -> bool:

@@ -1,7 +1,7 @@
 """Right-sizing as a step: one context per cluster, root and action, fed from the store in as few queries as there are windows."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
@@ -27,6 +27,8 @@ from reconciler.store.usage_read import Figures
 
 Ooms = Mapping[tuple[WorkloadKey, str], OomRecord]
 Override = Callable[[SizingParameters], SizingParameters]
+
+_NAMED = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,6 +231,23 @@ def _largest_node(observation: Observation | None) -> tuple[int, int] | None:
         int(max(n.cpu_capacity_millicores for n in nodes)),
         int(max(n.memory_capacity_mb for n in nodes) * MIB),
     )
+
+
+def refused_notes(recommendations: Iterable[ContainerRecommendation]) -> list[str]:
+    """What actions would write and must not; one note for all that were refused together."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in recommendations:
+        said = (refused.removeprefix("limit ") for refused in one.refused.values()) if one.action_id else ()
+        for refused in dict.fromkeys(said):
+            key = one.workload.key
+            found.setdefault((one.action, refused), []).append(f"{key.namespace}/{key.name} {one.container}")
+    return [f"action {action}: new sizes of {_some(names)} were {said}" for (action, said), names in found.items()]
+
+
+def _some(names: Sequence[str]) -> str:
+    """Up to three by name, and how many more."""
+    shown = ", ".join(names[:_NAMED])
+    return f"{shown} and {len(names) - _NAMED} more" if len(names) > _NAMED else shown
 
 
 def sizing_proposals(scene: Scene, actions: Sequence[ActionConfig], sized: Sized) -> list[Proposal]:

@@ -57,6 +57,12 @@ class KeyStore:
             row = connection.execute(query).mappings().one_or_none()
         return _key(row) if row is not None else None
 
+    def stands(self, key_id: str) -> bool:
+        """Whether there is a key of that id that was not revoked."""
+        query = select(api_keys.c.id).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+        with reading(self._engine) as connection:
+            return connection.execute(query).first() is not None
+
     def list(self, organization: str | None = None) -> tuple[ApiKey, ...]:
         """The keys of one organization, or of all; the oldest first, revoked ones too."""
         query = select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id)

@@ -128,17 +128,22 @@ def test_the_desired_state_can_be_had_after_the_agent_that_pushed_was_deleted(se
     assert link.desired().revision == revision
 
 
-def test_a_revoked_key_ends_the_agent_at_its_next_registration_and_says_so(alone: Served) -> None:
-    stores = alone.server.stores
-    secret, key = stores.keys.create("acme", "agent", ("agents:register",), (), alone.clock())
-    link = link_to(alone, cluster="prod", key=secret)
-    link.push(pods(), alone.clock())
-    stores.keys.revoke(key.id, alone.clock())
-    alone.clock.forward(hours=2)
+def test_a_revoked_key_ends_the_agent_within_seconds_and_a_new_one_lets_it_in_again(served: Served) -> None:
+    keys = served.server.stores.keys
+    secret, key = keys.create("acme", "agent", ("agents:register",), (), served.clock())
+    other, _ = keys.create("acme", "other", ("agents:register",), (), served.clock())
+    held = [secret]
+    link = link_to(served, cluster="prod", key=lambda: held[0])
+    link.push(pods(), served.clock())
+    keys.revoke(key.id, served.clock())
+    served.clock.forward(seconds=6)
     with pytest.raises(Refused, match="the key is not valid, or was revoked") as told:
-        link.push(pods(), alone.clock())
+        link.push(pods(), served.clock())
     assert "trimtab key create" in str(told.value) and secret not in str(told.value)
     assert link.unsent == 1
+    held[0] = other
+    link.push(pods(), served.clock())
+    assert link.unsent == 0
 
 
 def test_a_key_without_the_scope_or_for_another_cluster(alone: Served) -> None:

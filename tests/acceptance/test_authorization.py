@@ -48,6 +48,7 @@ ACTION = {
     "action": "containerRequestRightSizing",
     "config": {"profile": "Production"},
 }
+HEAD = "the head of the branch"
 REPORT = {"revision": "0" * 40, "objects": []}
 
 
@@ -101,7 +102,7 @@ ROUTES: dict[str, Route] = {
     "POST /api/v1/agents/{agent_id}/commands/{command_id}/result": Route(None, {"status": "succeeded", "message": ""}),
     "GET /api/v1/agents/{agent_id}/scaling/desired": Route(None),
     "POST /api/v1/agents/{agent_id}/scaling/status": Route(None, REPORT),
-    "POST /api/v1/agents/{agent_id}/scaling/base": Route(None, {"revision": "a" * 40, "fields": []}),
+    "POST /api/v1/agents/{agent_id}/scaling/base": Route(None, {"revision": HEAD, "fields": []}),
     "GET /routes": lxc("lxc:read", about_one=False),
     "POST /scale/cores": lxc("lxc:write", {"vm_id": 104, "cores": 4}),
     "POST /scale/ram": lxc("lxc:write", {"vm_id": 104, "memory": 2048}),
@@ -163,9 +164,10 @@ class Stage:
         values = self.ids | ({"agent_id": self.agent_id} if ROUTES[name].scope is None else {}) | other
         query = {key: value.format(**values) for key, value in (ROUTES[name].query or {}).items()}
         more = {"params": {"wait": 0}} if template.endswith("/commands") else {"params": query} if query else {}
-        return self.served.client.request(
-            method, template.format(**values), headers=headers, json=ROUTES[name].body, **more
-        )
+        body = ROUTES[name].body
+        if body is not None and body.get("revision") == HEAD:
+            body = {**body, "revision": self.served.steward.watch.head}
+        return self.served.client.request(method, template.format(**values), headers=headers, json=body, **more)
 
 
 @pytest.fixture(scope="module")

@@ -216,3 +216,12 @@ def test_polls_end_when_the_server_is_closing(served: Served, host: DockerHost) 
     assert poll.over() is None
     assert closing() < 5
     assert host.poll(60) is None
+
+
+def test_a_host_of_a_pool_that_nobody_declares_is_told_so_when_it_registers(served: Served) -> None:
+    body = {"name": "h", "version": "1", "platform": "docker", "hostname": "h", "hostPool": "web-pol"}
+    notice = served.client.post("/api/v1/agents/register", json=body).headers["Trimtab-Notice"]
+    assert "no fleet repo declares the host pool 'web-pol'" in notice and "web-pool" in notice
+    assert "spec.hostPools of trimtab.yaml" in notice
+    known = served.client.post("/api/v1/agents/register", json={**body, "hostPool": "web-pool"})
+    assert known.status_code == 200 and "Trimtab-Notice" not in known.headers

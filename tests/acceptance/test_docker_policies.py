@@ -157,6 +157,7 @@ def test_what_was_overtaken_and_what_takes_a_file_away_is_applied_in_the_end(ser
     at = served.clock().isoformat()
     assert {name: shown_change["times"][name] for name in ("synced", "healthy")} == {"synced": at, "healthy": at}
 
+    served.clock.forward(seconds=1)
     assert served.client.delete(f"/api/v1/scaling/policies/{policy_id}").status_code == 204
     served.reconcile()
     assert not repo.files("docker")

@@ -61,6 +61,8 @@ def test_oom_kills_after_a_change_revert_it_and_the_value_is_not_written_again(
             one.push(oomKills=3, restartCount=3)
             one.served.reconcile()
         assert one.repo.head() == head
+        (note,) = one.served.steward.ask(loop.plan).result(timeout=60).notes
+        assert note.startswith(f"action rightsize: new sizes of shop/web server were refused by the guard ({EVIDENCE})")
         found = one.served.steward.ask(loop.recommend).result(timeout=60)
         assert f"refused by the guard ({EVIDENCE})" in str(found.recommendations)
 

@@ -112,11 +112,8 @@ def test_from_load_to_a_commit_to_a_call_and_back_by_a_rollback(
     view = shown(served, policy_id)
     assert (view["currentReplicas"], view["desiredReplicas"], view["applyHealth"]) == (2, 3, "applied")
     assert states(served) == ["applied", "applied"]
-    assert [one["healthyAt"] for one in served.client.get("/api/v1/status").json()["fleets"][0]["landed"]] == [
-        one.healthy_at.isoformat()
-        for one in served.server.stores.changes.list(served.steward.watch.url)
-        if one.healthy_at
-    ]
+    landed = served.client.get("/api/v1/status").json()["fleets"][0]["landed"]
+    assert all(one["syncedAt"] and one["healthyAt"] == one["syncedAt"] for one in landed)
 
     def undo(house: House) -> None:
         loop.rollback(house, policy_id)
@@ -422,6 +419,29 @@ def test_of_two_organizations_none_gets_the_others_node(tmp_path: Path) -> None:
         passes(served, 3)
         assert FILE in first.files()
         assert served.server.lxc_node("acme", "pve1") is served.server.stewards[0]
+
+
+def test_a_pass_rests_while_what_a_container_uses_changes_nothing(
+    served: Served, repo: FleetRepo, pve: FakeContainers
+) -> None:
+    def works_it_out() -> bool:
+        served.clock.forward(seconds=30)
+        return "evaluate" in served.steward.ask(loop.reconcile).result(timeout=60).seconds
+
+    live(served)
+    passes(served, 3)
+    for cpu in (48, 52, 47):
+        pve.use(*KEY, cpu=cpu)
+        assert not works_it_out()
+    pve.use(*KEY, cpu=90)
+    assert [works_it_out(), works_it_out()] == [False, True], "one reading alone proves nothing"
+    assert spec_of(repo)["cores"] == pve.there[KEY].cores == 3
+    pve.use(*KEY, cpu=50)
+    passes(served, 3)
+    assert not works_it_out()
+    pve.change(*KEY, memory_mb=512)
+    assert works_it_out()
+    assert pve.there[KEY].memory_mb == 1024, "it has again what its file says"
 
 
 def test_a_quiet_pass_asks_three_questions_a_node(served: Served, repo: FleetRepo, pve: FakeContainers) -> None:

@@ -4,7 +4,7 @@ from typing import Literal
 
 import httpx
 
-from reconciler.agent.link import Link, Registration
+from reconciler.agent.link import Key, Link, Registration
 from support.served import Served
 
 
@@ -37,7 +37,7 @@ def link_to(
     cluster: str = "",
     host_pool: str = "",
     hostname: str = "host-01",
-    key: str = "",
+    key: Key = "",
     through: Through | None = None,
 ) -> Link:
     """A link of a new agent to ``served``, with a key that may register."""

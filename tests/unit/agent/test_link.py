@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from structlog.testing import capture_logs
 
 from reconciler.agent.failures import Away, Refused
 from reconciler.agent.link import Link, Registration
@@ -80,6 +81,19 @@ def test_the_server_says_how_often_to_push(server: HandMade, link: Link) -> None
     assert link.push_interval == 15
     link.register()
     assert link.push_interval == 30
+
+
+def test_a_notice_of_the_servers_is_said_once(server: HandMade, link: Link) -> None:
+    known = {"agentId": "a", "token": "t"}
+    noticed = Told(200, known, {"Trimtab-Notice": "no fleet repo declares the host pool"})
+    server.tell("POST register", noticed, noticed, Told(200, known), noticed)
+    with capture_logs() as logs:
+        for _ in range(2):
+            link.register()
+        assert [one["notice"] for one in logs if "notice" in one] == ["no fleet repo declares the host pool"]
+        for _ in range(2):
+            link.register()
+    assert len([one for one in logs if "notice" in one]) == 2, "it was gone, and is back"
 
 
 def test_an_expired_token_costs_one_registration_and_nothing_is_lost(server: HandMade, link: Link) -> None:
