@@ -69,9 +69,8 @@ def state() -> FleetState:
 
 def test_every_example_is_read_without_a_problem(state: FleetState) -> None:
     assert state.problems == ()
-    assert (
-        len(BLOCKS) == len(Page().files) + 3
-    )  # a root's kustomization.yaml, a group and a container are read by others
+    # A root's kustomization.yaml, a group and a container are read by others.
+    assert len(BLOCKS) == len(Page().files) + 3
     assert [cluster.name for cluster in state.fleet.clusters] == ["prod-eu", "staging"]
     assert {policy.spec.runtime for policy in state.policies} == {"kubernetes", "docker", "lxc"}
     assert [action.action for action in state.actions] == [
