@@ -23,6 +23,8 @@ Writer = Annotated[Principal, Depends(needs("agents:write"))]
 NOTICE = "Trimtab-Notice"
 """A header: what keeps the agent from being of use, for whoever reads its log."""
 
+_SHOWN = 10
+
 
 @router.post("/register", summary="Register an agent", responses=documented(400, 401, 403, 503))
 def register(
@@ -112,11 +114,12 @@ def _unknown_pool(server: Server, agent: Agent) -> str:
     pools = sorted({pool.name for _, fleet in server.fleets(agent.organization) for pool in fleet.host_pools})
     if not server.of(agent.organization) or agent.host_pool in pools:
         return ""
-    there = f"there is {', '.join(pools)}" if pools else "there is none yet"
-    return (
+    there = f"there is {', '.join(pools[:_SHOWN])}{', ...' if pools[_SHOWN:] else ''}" if pools else "there is none yet"
+    said = (
         f"no fleet repo declares the host pool {agent.host_pool!r} ({there}), so that nothing is done on this host: "
         "check --host-pool, or name it under spec.hostPools of trimtab.yaml"
     )
+    return said.encode("ascii", "backslashreplace").decode()  # a header has no other letters
 
 
 def _sees(server: Server, principal: Principal, agent: Agent) -> bool:

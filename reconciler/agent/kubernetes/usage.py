@@ -17,6 +17,7 @@ Json = Mapping[str, Any]
 
 _NO_USAGE = "no usage is pushed: the cluster has no metrics.k8s.io that the agent may read"
 _NO_ANSWER = "no usage is pushed: metrics.k8s.io does not answer"
+_CHECK = "see that it runs, that --prometheus is its address, and that it scrapes cAdvisor"
 _NEXT_STEP = "install metrics-server, or start the agent with --prometheus URL"
 
 
@@ -95,7 +96,7 @@ class Meter:
         elif trouble in (_NO_USAGE, _NO_ANSWER):
             self._say.warning(trouble, next=_NEXT_STEP)
         else:
-            self._say.warning("usage cannot be read from Prometheus", error=trouble)
+            self._say.warning("usage cannot be read from Prometheus", error=trouble, next=_CHECK)
 
 
 def _used(usage: Json) -> tuple[float, float]:
