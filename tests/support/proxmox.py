@@ -34,7 +34,7 @@ PRIVILEGES = [
 ]
 _HOST = "127.0.0.1"
 _START_SECONDS = 30
-_DRAIN_SECONDS = 3
+_DRAIN_SECONDS = 15
 
 
 @dataclass
