@@ -10,14 +10,16 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-import requests
-from proxmoxer import ProxmoxAPI, ResourceException  # type: ignore[import-untyped] # carries no types
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_exponential
 
 from reconciler.errors import RetryLater, Stalled, TrimtabError
+
+if TYPE_CHECKING:  # loaded with the first call: most fleets have no Proxmox VE, and every command would wait for it
+    import requests
+    from proxmoxer import ResourceException  # type: ignore[import-untyped] # carries no types
 
 TIMEOUT_SECONDS = 30
 TASK_SECONDS = 900.0
@@ -120,6 +122,9 @@ class Calls:
         return str(task.get("exitstatus") or "unexpected status")
 
     def _call(self, method: Literal["get", "post", "put", "delete"], path: str, values: dict[str, Any]) -> Any:
+        import requests
+        from proxmoxer import ResourceException
+
         try:
             return getattr(self._api()(path), method)(**values)
         except ResourceException as error:
@@ -147,6 +152,8 @@ class Calls:
     def _api(self) -> Any:
         known = getattr(self._local, "api", None)
         if known is None:
+            from proxmoxer import ProxmoxAPI
+
             known = self._local.api = ProxmoxAPI(
                 self._host,
                 user=self._user,
@@ -159,7 +166,7 @@ class Calls:
             self._sessions.append(known._store["session"])  # proxmoxer has no way to close it
         return known
 
-    def _refused(self, error: ResourceException) -> TrimtabError:
+    def _refused(self, error: "ResourceException") -> TrimtabError:
         said = _words(error)
         status = int(error.status_code)
         if status == 401:
@@ -225,7 +232,7 @@ def _judge(exit_status: str) -> None:
     raise TaskFailed(exit_status)
 
 
-def _words(error: ResourceException) -> str:
+def _words(error: "ResourceException") -> str:
     """What Proxmox VE said, with the fields that it complains about."""
     said = str(error.content).removesuffix(f" - {error.errors}").strip() or str(error.status_message or "")
     if isinstance(error.errors, dict):
