@@ -15,7 +15,7 @@ demo: .venv/.runtime
 	$(BIN)/trimtab demo
 
 test: .venv/.dev
-	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -80,9 +80,9 @@ def engine(database_url: str) -> Iterator[Engine]:
     opened.dispose()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def docker() -> Iterator[Docker]:
-    """A Docker engine of this test process."""
+    """A Docker engine of one file's tests: the next file, which may be another process's, waits for its bridge."""
     if lacking := missing():
         (pytest.fail if support_postgres.required() else pytest.skip)(lacking)
     with docker_engine() as running:

@@ -47,7 +47,10 @@ spec:
     spec: {{containers: [{{name: main, image: main, resources: {{requests: {{cpu: 100m, memory: 64Mi}}}}}}]}}
 """
 RECOMMENDED = recommendation()
-HARD_TO_REACH = {"POST /api/v1/agents/{agent_id}/commands/{command_id}/result"}
+HARD_TO_REACH = {
+    "POST /api/v1/agents/{agent_id}/commands/{command_id}/result",  # needs a command's id
+    "POST /api/v1/agents/{agent_id}/scaling/base",  # needs a commit of the fleet repo
+}
 """Operations whose success is another test's; here they are refused in every documented way."""
 
 

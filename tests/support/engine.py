@@ -1,5 +1,6 @@
 """A real Docker engine for tests: its own data, its own socket, ended by its pid. Debian's docker.io has all it needs."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -16,6 +17,8 @@ _SYSTEM = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"  # in front: dockerd's
 
 _BRIDGE = ("--iptables=false", "--ip6tables=false", "--ip-forward=false")
 """The default bridge, with the machine's firewall and routing left alone: ports are published by docker-proxy."""
+
+_THE_BRIDGE = Path(tempfile.gettempdir()) / "trimtab-docker-bridge.lock"
 
 _NO_BRIDGE = ("--bridge=none", *_BRIDGE)
 
@@ -74,11 +77,15 @@ def missing() -> str | None:
 def engine(*, bridge: bool = True) -> Iterator[Docker]:
     """Start an engine, and end it with all of its containers.
 
-    Engines share the default bridge and do not know of one another's addresses: of several at once, one may have it.
+    Engines share the default bridge, do not know of one another's addresses, and take it away when they end: one at a time
+    has it, also of several test processes, and the others wait for it.
     Layers are kept as overlays where the kernel can, else as copies (vfs), which works anywhere but takes long.
     """
     home = Path(tempfile.mkdtemp(prefix="trimtab-docker-", dir="/tmp"))  # a socket's path has 107 bytes at most
+    turn = _THE_BRIDGE.open("w") if bridge else None
     try:
+        if turn is not None:
+            fcntl.flock(turn, fcntl.LOCK_EX)
         networks = (_BRIDGE, _NO_BRIDGE) if bridge else (_NO_BRIDGE,)
         process, docker = _first_that_starts(home, [(d, n) for n in networks for d in ("overlay2", "vfs")])
         try:
@@ -90,6 +97,8 @@ def engine(*, bridge: bool = True) -> Iterator[Docker]:
     finally:
         _unmount(home)
         shutil.rmtree(home, ignore_errors=True)
+        if turn is not None:
+            turn.close()
 
 
 def _first_that_starts(home: Path, ways: list[tuple[str, tuple[str, ...]]]) -> tuple["subprocess.Popen[bytes]", Docker]:

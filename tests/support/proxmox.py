@@ -34,7 +34,7 @@ PRIVILEGES = [
 ]
 _HOST = "127.0.0.1"
 _START_SECONDS = 30
-_DRAIN_SECONDS = 15
+_DRAIN_SECONDS = 3
 
 
 @dataclass
@@ -107,11 +107,20 @@ def proxmox() -> Iterator[Pve]:
 
 
 async def _stop(fake: FakePve) -> None:
-    """Until the last connection is gone, so that none is found unclosed later."""
+    """Until the last connection is gone, so that none is found unclosed later; those that linger are cut."""
     await settle()
     await fake.stop()
+    if not await _drained(_DRAIN_SECONDS):
+        for transport in list(asyncio.get_running_loop()._transports.values()):  # type: ignore[attr-defined]
+            transport.abort()
+        assert await _drained(_DRAIN_SECONDS), "a connection to fakepve does not end"
+
+
+async def _drained(seconds: float) -> bool:
     loop = asyncio.get_running_loop()
     with suppress(TimeoutError):
-        async with asyncio.timeout(_DRAIN_SECONDS):
+        async with asyncio.timeout(seconds):
             while len(loop._selector.get_map()) > 1:  # type: ignore[attr-defined] # one is the loop's own
                 await asyncio.sleep(0.005)
+            return True
+    return False
