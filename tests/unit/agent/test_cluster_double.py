@@ -8,7 +8,6 @@ import httpx
 import pytest
 
 from reconciler.agent.kubernetes.cluster import Cluster, Invalid, ObjectKey
-from reconciler.clock import stopwatch
 from support.kube_double import KubeDouble, Refused, kube_double
 
 ROLLOUT = "argoproj.io/v1alpha1"
@@ -163,12 +162,10 @@ def test_trouble_is_for_whom_it_was_asked(double: KubeDouble, cluster: Cluster) 
     assert asked(double, "/apis/apps/v1/namespaces/shop/deployments/web").status_code == 200
 
 
-def test_a_thousand_pods_are_put_and_listed_in_seconds(double: KubeDouble, cluster: Cluster) -> None:
-    took = stopwatch()
+def test_a_thousand_pods_are_listed_in_four_pages(double: KubeDouble, cluster: Cluster) -> None:
     for number in range(1000):
         containers = [{"name": "server", "image": "a:1", "resources": {"requests": {"cpu": "100m"}}}]
         meta = {"name": f"web-{number}", "namespace": "shop"}
         double.put({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": containers}})
     assert len(list(cluster.list("v1", "Pod"))) == 1000
-    assert took() < 15
     assert len(double.asked("list", "Pod")) == 4

@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from reconciler.agent.failures import Away, Refused
 from reconciler.agent.link import Link, Registration
-from reconciler.clock import fixed_clock, stopwatch
+from reconciler.clock import fixed_clock
 from reconciler.errors import InputError
 from reconciler.model.agent import ObjectStatus, RootStatus
 from support.hand_made import HandMade, Told, hand_made
@@ -312,10 +312,9 @@ def test_a_wait_for_commands_ends_at_once_when_the_agent_is_to_stop(server: Hand
     waiting.start()
     while server.arrived.get(timeout=10) != "GET commands":
         pass
-    elapsed = stopwatch()
     link.hang_up()
     waiting.join(timeout=10)
-    assert got == [None] and elapsed() < 2
+    assert got == [None], "it would have waited a minute"
     assert twin.next_command(wait=60) is None, "and no new wait is begun"
     twin.answer("cmd_1", "succeeded", "")
     assert server.count("POST result") == 1, "what is done can still be answered"
@@ -390,10 +389,9 @@ def test_a_certificate_that_does_not_verify_and_one_of_ones_own_authority(
         waiting.start()
         while server.arrived.get(timeout=10) != "GET commands":
             pass
-        elapsed = stopwatch()
         link.hang_up()
         waiting.join(timeout=10)
-        assert got == [None] and elapsed() < 2
+        assert got == [None], "it would have waited a minute"
         link.push(pods(1), NOW)
         link.close()
 
