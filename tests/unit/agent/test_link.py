@@ -313,7 +313,7 @@ def test_a_wait_for_commands_ends_at_once_when_the_agent_is_to_stop(server: Hand
     while server.arrived.get(timeout=10) != "GET commands":
         pass
     link.hang_up()
-    waiting.join(timeout=10)
+    waiting.join(timeout=2)
     assert got == [None], "it would have waited a minute"
     assert twin.next_command(wait=60) is None, "and no new wait is begun"
     twin.answer("cmd_1", "succeeded", "")
@@ -390,7 +390,7 @@ def test_a_certificate_that_does_not_verify_and_one_of_ones_own_authority(
         while server.arrived.get(timeout=10) != "GET commands":
             pass
         link.hang_up()
-        waiting.join(timeout=10)
+        waiting.join(timeout=2)
         assert got == [None], "it would have waited a minute"
         link.push(pods(1), NOW)
         link.close()
